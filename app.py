@@ -1,0 +1,8 @@
+"""Layerwise: deep-learning notes as experiments. Start with ``streamlit run app.py``."""
+
+import streamlit as st
+
+from ui import navigation
+
+st.set_page_config(page_icon=":material/layers:", layout="wide", initial_sidebar_state="auto")
+navigation.run().run()

@@ -1,0 +1,137 @@
+"""The Figure: what a page shows, a file holds, a link reproduces and a test checks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+Spec = dict[str, Any]
+Panel = Any  # one view of a figure; Altair's methods return unions that no caller can use
+
+WIDE = 1040  # pixels the main column offers on a 1440-pixel screen
+NARROW = 640  # below this, panels stack
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart whose specification is constant, with the data that change.
+
+    ``build(width)`` returns the Vega-Lite specification for a column of that many pixels; it names its data
+    sets and holds no data, no color and no number of this run, so that the browser redraws in place.
+    ``data`` maps each named data set to its frame. ``ghosts`` maps a data set that holds a pinned run to the
+    data set it is pinned from. ``click`` names the selection a click on the figure makes, if any.
+    """
+
+    name: str
+    build: Callable[[int], Spec]
+    data: Mapping[str, pd.DataFrame]
+    title: str
+    caption: str
+    alt: str
+    ghosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    click: str = ""
+
+    def __post_init__(self) -> None:
+        """Give every ghost a data set without visible rows, so that the specification can name it."""
+        data = dict(self.data)
+        for ghost, source in self.ghosts.items():
+            data.setdefault(ghost, blank(data[source]))
+        object.__setattr__(self, "data", data)
+
+    def spec(self, width: int = WIDE) -> Spec:
+        """Return the specification for a column of ``width`` pixels, without data."""
+        return self.build(width)
+
+    def pinned(self, other: "Figure") -> "Figure":
+        """Return this figure with ``other``'s lines behind its own."""
+        ghosts = {ghost: other.data[source] for ghost, source in self.ghosts.items()}
+        return replace(self, data={**self.data, **ghosts})
+
+    def chart(self, width: int = WIDE) -> Spec:
+        """Return specification and data together, for a file."""
+        frames = {
+            name: frame.astype(object).where(frame.notna(), None).to_dict("records")
+            for name, frame in self.data.items()
+        }
+        return {**self.spec(width), "datasets": frames}
+
+
+def blank(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row of ``frame``: a line through one point draws nothing, and its scales stay as they are."""
+    return frame.iloc[:1]
+
+
+def rows(**columns: object) -> pd.DataFrame:
+    """Build a frame from equally long columns; scalars repeat, text becomes categorical, floats keep their digits."""
+    frame = pd.DataFrame(columns)
+    for name in frame.columns:
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            frame[name] = frame[name].astype("category")
+    return frame
+
+
+def bins(
+    values: np.ndarray, low: float, high: float, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count finite values in equal bins.
+
+    Returns:
+        lower edges, upper edges and counts, each (count,).
+    """
+    counts, edges = np.histogram(values[np.isfinite(values)], bins=count, range=(low, high))
+    return edges[:-1], edges[1:], counts
+
+
+def named(data: str) -> alt.NamedData:
+    """Refer to one of a figure's data sets."""
+    return alt.NamedData(name=data)
+
+
+def assemble(chart: alt.TopLevelMixin, config: Mapping[str, object]) -> Spec:
+    """Turn an Altair chart over named data into a plain dictionary with the theme's sizes."""
+    spec: Spec = chart.to_dict(validate=True)
+    spec.pop("datasets", None)
+    spec["autosize"] = {"type": "pad"}
+    spec["config"] = {**config}
+    return spec
+
+
+def spread(positions: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Move label positions apart until they keep ``gap``, staying within [low, high] and in order.
+
+    Args:
+        positions: (n,) wanted positions, any order; not finite ones are put at ``low``.
+        gap: smallest distance between two labels.
+        low: lowest position allowed.
+        high: highest position allowed.
+
+    Returns:
+        (n,) positions; if n labels do not fit, they share the interval evenly.
+    """
+    n = len(positions)
+    wanted: np.ndarray = np.clip(
+        np.nan_to_num(np.asarray(positions, float), nan=low, posinf=high, neginf=low), low, high
+    )
+    if n < 2:
+        return wanted
+    gap = min(gap, (high - low) / (n - 1))
+    order = np.argsort(wanted, kind="stable")
+    placed = wanted[order]
+    # Pool adjacent violators on the positions less their slots: the least movement that keeps the order.
+    shifted = placed - gap * np.arange(n)
+    blocks: list[list[float]] = []
+    for value in shifted:
+        blocks.append([value, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, size = blocks.pop()
+            other, count = blocks.pop()
+            blocks.append([(mean * size + other * count) / (size + count), size + count])
+    level = np.concatenate([np.full(int(size), mean) for mean, size in blocks])
+    level = np.clip(level, low, high - gap * (n - 1))
+    result: np.ndarray = np.empty(n)
+    result[order] = level + gap * np.arange(n)
+    return result

@@ -1,0 +1,488 @@
+"""Initialization: how large signal and gradient are in every layer, for several schemes, theory over measurement."""
+
+from functools import lru_cache
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from charts import theme
+from charts.figure import NARROW, Figure, Panel, Spec, assemble, named, rows, spread
+from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
+from core.activations import ACTIVATIONS
+from core.initializers import INITIALIZERS
+from core.knobs import Knob, number
+from core.propagation import (
+    FLOAT32_MAX,
+    FLOAT32_TINY,
+    MeanField,
+    Propagation,
+    first_bad,
+    propagate,
+    propagate_theory,
+)
+
+Array = np.ndarray
+
+STYLES = theme.styles(
+    INITIALIZERS,
+    fixed={
+        "N(0, 1)": ("vermilion", 0),
+        "He normal": ("blue", 0),
+        "Glorot normal": ("green", 0),
+        "PyTorch Linear": ("purple", 0),
+        "N(0, 0.01²)": ("ochre", 0),
+        "LeCun normal": ("cyan", 0),
+        "orthogonal": ("crimson", 0),
+        "constant": ("indigo", 0),
+        "He uniform": ("blue", 1),
+        "Glorot uniform": ("green", 1),
+        "LeCun uniform": ("cyan", 1),
+        "zeros": ("indigo", 2),
+    },
+)
+
+# What the panels show: the decades around float32, or those where bands can be told apart.
+WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2)}
+_WEIGHTS = (
+    150_000_000  # weights drawn in one run, a few seconds; beyond it fewer networks are drawn, and said
+)
+
+KNOBS = (
+    Knob(
+        "schemes", "choices", ("N(0, 1)", "He normal", "Glorot normal", "PyTorch Linear", "N(0, 0.01²)"),
+        label="Schemes", choices=tuple(INITIALIZERS), most=6,
+    ),
+    Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS)),
+    Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L"),
+    Knob("width", "int", 64, label="Width", low=16, high=1024, log=True, symbol="n"),
+    Knob("scale", "choice", "all of float32", label="Scale", choices=tuple(WINDOWS)),
+    Knob("seeds", "int", 10, label="Networks", low=1, high=50, step=1, help="Networks drawn for every scheme."),
+    Knob("batch", "int", 4, label="Batch", low=1, high=128, log=True),
+    Knob(
+        "sigma_b", "float", 0.0, label="Bias spread", low=0.0, high=2.0, step=0.05, symbol="σ_b",
+        help="Standard deviation of the biases.",
+    ),
+    Knob("seed", "int", 0, label="Seed", low=0, high=9999, step=1),
+)  # fmt: skip
+
+
+def _own(activation: str, knob: str) -> str:
+    letters = "".join(c if c.isalnum() else " " for c in activation.lower())
+    return "_".join([*letters.split(), knob])
+
+
+def _all_knobs() -> dict[str, Knob]:
+    knobs = {knob.name: knob for knob in KNOBS}
+    for name, entry in ACTIVATIONS.items():
+        for knob in entry.knobs:
+            own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
+            knobs[own.name] = own
+    return knobs
+
+
+def _layout(values: Values) -> tuple[Group, ...]:
+    own = tuple(
+        _own(word(values, "activation"), knob.name) for knob in ACTIVATIONS[word(values, "activation")].knobs
+    )
+    return (
+        Group(("schemes", "activation", *own, "depth", "width", "scale")),
+        Group(("seeds", "batch", "sigma_b", "seed"), "More"),
+    )
+
+
+@lru_cache(maxsize=32)
+def _spec(width: int, window: str) -> Spec:
+    narrow = width < NARROW
+    inner = width - 165 if narrow else round((width - 344) / 2)
+    tall = 300 if narrow else 430
+    low, high = WINDOWS[window]
+    exponents = range(int(np.log10(low)), int(np.log10(high)) + 1, 6 if high / low > 1e20 else 2)
+    axis = alt.Axis(
+        values=[float(f"1e{e}") for e in exponents],
+        labelOverlap=False,
+        labelExpr=theme.POWER,
+    )
+
+    def panel(name: str) -> Panel:
+        # The gradient walks from the last layer to the first, so its axis does too: both fans open to the right.
+        x = alt.X(
+            "layer:Q",
+            title="layer" if name == "signal" else "layer, from the last to the first",
+            scale=alt.Scale(nice=False, zero=False, reverse=name == "gradient"),
+            axis=alt.Axis(grid=False, tickMinStep=1),
+        )
+        scale = alt.Scale(type="log", domain=[low, high], nice=False, clamp=False)
+        y = alt.Y(f"{name}:Q", title=None, scale=scale, axis=axis)
+        base = alt.Chart(named("layers"))
+        limits = alt.Chart(named("limits"))
+        layers = [
+            limits.mark_rule(strokeDash=[5, 4], strokeWidth=1, clip=True).encode(
+                y=alt.Y("y:Q", scale=scale, axis=axis), color=theme.ink("muted")
+            ),
+            base.mark_area(opacity=0.2, clip=True).encode(
+                x=x,
+                y=alt.Y(f"{name}_low:Q", scale=scale),
+                y2=f"{name}_high:Q",
+                detail="name:N",
+                color=theme.color(),
+            ),
+            alt.Chart(named("ghost"))
+            .mark_line(strokeWidth=1.4, opacity=0.6, clip=True)
+            .encode(x=x, y=y, detail="name:N", color=theme.ink("muted")),
+            base.mark_line(clip=True).encode(
+                x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash()
+            ),
+            base.mark_point(filled=True, size=theme.DOT, opacity=1, clip=True).encode(
+                x=x, y=alt.Y(f"{name}_theory:Q", scale=scale), color=theme.ink("ink")
+            ),
+            alt.Chart(named(f"{name}_deaths"))
+            .mark_point(shape="cross", angle=45, filled=True, size=90, opacity=1, clip=True)
+            .encode(
+                x=x,
+                y=alt.Y("y:Q", scale=scale),
+                color=theme.color(),
+                tooltip=[alt.Tooltip("note:N", title="float32")],
+            ),
+            alt.Chart(named(f"{name}_ends"))
+            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
+            .encode(x=alt.value(inner), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.color()),
+            alt.Chart(named("titles"))
+            .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
+            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
+        ]
+        if name == "signal":
+            layers.append(
+                limits.mark_text(
+                    align="left", dx=4, dy=-6, fontSize=theme.SMALL_SIZE - 0.5, clip=True
+                ).encode(
+                    x=alt.value(0), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.ink("muted")
+                )
+            )
+        return alt.layer(*layers).properties(width=inner, height=tall, name=name)
+
+    panels = [panel("signal"), panel("gradient")]
+    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
+    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+
+
+@lru_cache(maxsize=4)
+def _builder(window: str) -> "_Builder":
+    return _Builder(window)
+
+
+class _Builder:
+    """The specification for one window; one object per window, so that it is recognized as the same."""
+
+    def __init__(self, window: str) -> None:
+        self.window = window
+
+    def __call__(self, width: int) -> Spec:
+        return _spec(width, self.window)
+
+
+def _settings(values: Values) -> dict[str, float]:
+    name = word(values, "activation")
+    return {knob.name: real(values, _own(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
+
+
+def _schemes(values: Values) -> tuple[str, ...]:
+    return words(values, "schemes")
+
+
+def networks(values: Values) -> int:
+    """Return how many networks are drawn: those asked for, as long as their weights stay below the cap."""
+    weights = whole(values, "depth") * whole(values, "width") ** 2
+    return max(1, min(whole(values, "seeds"), _WEIGHTS // weights))
+
+
+def run(values: Values) -> tuple[Propagation, MeanField]:
+    """Measure the chosen schemes on random networks, and ask mean-field theory for the same."""
+    activation = ACTIVATIONS[word(values, "activation")]
+    schemes = [INITIALIZERS[name] for name in _schemes(values)]
+    depth, width, batch = whole(values, "depth"), whole(values, "width"), whole(values, "batch")
+    sigma_b, knobs = real(values, "sigma_b"), _settings(values)
+    measured = propagate(
+        activation, schemes, depth=depth, width=width, batch=batch, seeds=networks(values),
+        seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs,
+    )  # fmt: skip
+    theory = propagate_theory(
+        activation, schemes, depth=depth, width=width, batch=batch, sigma_b=sigma_b, knobs=knobs
+    )
+    return measured, theory
+
+
+def pooled(rms: Array) -> Array:
+    """Return the root of the mean square over networks, (schemes, seeds, L) → (schemes, L), without overflow."""
+    largest = np.max(rms, axis=1, keepdims=True)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        result: Array = scale[:, 0] * np.sqrt(np.mean((rms / scale) ** 2, axis=1))
+    return result
+
+
+def _visible(y: Array) -> Array:
+    """Leave out what a log axis cannot carry: exact zeros and what float64 itself lost."""
+    return np.where(np.isfinite(y) & (y > 0), y, np.nan)
+
+
+def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
+    names = _schemes(values)
+    window = word(values, "scale")
+    low, high = WINDOWS[window]
+    depth = whole(values, "depth")
+    layer = np.arange(depth + 1, dtype=np.int16)
+    dotted = layer % max(1, depth // 16) == 0
+    quantities = {
+        "signal": (measured.signal_rms, theory.signal_rms),
+        "gradient": (measured.gradient_rms, theory.gradient_rms),
+    }
+    frames = []
+    mean = {name: pooled(rms) for name, (rms, _) in quantities.items()}
+    for k, scheme in enumerate(names):
+        style = STYLES[scheme]
+        columns: dict[str, object] = {}
+        for name, (rms, predicted) in quantities.items():
+            below, above = np.quantile(rms[k], (0.1, 0.9), axis=0)
+            columns |= {
+                name: _visible(mean[name][k]),
+                f"{name}_low": _visible(below),
+                f"{name}_high": _visible(above),
+                f"{name}_theory": _visible(np.where(dotted, predicted[k], np.nan)),
+            }
+        frames.append(
+            rows(layer=layer, name=scheme, slot=np.int8(style.slot), dash=np.int8(style.dash), **columns)
+        )
+    nothing = rows(
+        layer=[0], name="", slot=theme.MUTED, dash=0, y=low / 10, note="", label="",
+        **{f"{q}{part}": low / 10 for q in quantities for part in ("", "_low", "_high", "_theory")},
+    )  # fmt: skip
+    layers = pd.concat(frames or [nothing], ignore_index=True)
+    layers["name"] = layers["name"].astype("category")
+    extra = {}
+    for name in quantities:
+        extra[f"{name}_deaths"] = (
+            _deaths(names, mean[name], name == "gradient", nothing) if names else nothing
+        )
+        last = mean[name][:, -1 if name == "signal" else 0]
+        extra[f"{name}_ends"] = _ends(names, last, low, high, nothing)
+    limits = [y for y in (FLOAT32_TINY, FLOAT32_MAX) if low < y < high]
+    return Figure(
+        name="initialization/fan",
+        build=_builder(window),
+        data={
+            "layers": layers,
+            "limits": rows(
+                y=limits,
+                label=[
+                    "float32 smallest normal 1.2e−38" if y < 1 else "float32 largest 3.4e38" for y in limits
+                ],
+            )
+            if limits
+            else nothing,
+            "titles": rows(
+                signal=["Signal: rms of h at each layer"], gradient=["Gradient: rms of ∂L/∂h at each layer"]
+            ),
+            **extra,
+        },
+        title="Signal and gradient by layer",
+        caption=_caption(values),
+        alt=f"Root mean square of signal and gradient by layer for {', '.join(names) or 'no scheme'}.",
+        ghosts={"ghost": "layers"},
+    )
+
+
+def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: pd.DataFrame) -> pd.DataFrame:
+    """Mark the layer at which a float32 run would underflow or overflow."""
+    found = []
+    for k, scheme in enumerate(names):
+        layer = first_bad(mean[k], backward=backward)
+        if layer is not None and np.isfinite(mean[k, layer]):
+            word = "underflows" if mean[k, layer] < 1 else "overflows"
+            found.append((layer, mean[k, layer], f"{scheme} {word} at layer {layer}", STYLES[scheme].slot))
+    if not found:
+        return nothing
+    return rows(
+        layer=[f[0] for f in found],
+        y=[f[1] for f in found],
+        note=[f[2] for f in found],
+        slot=[f[3] for f in found],
+    )
+
+
+def _ends(
+    names: tuple[str, ...], last: Array, low: float, high: float, nothing: pd.DataFrame
+) -> pd.DataFrame:
+    """Place the names beside the ends of the lines."""
+    if not names:
+        return nothing
+    logs = np.log10(np.where(last > 0, np.clip(last, low, high), low))
+    bottom, top = np.log10(low), np.log10(high)
+    placed = spread(logs, 0.042 * (top - bottom), bottom, top)
+    return rows(y=10.0**placed, label=list(names), slot=[STYLES[name].slot for name in names])
+
+
+def _caption(values: Values) -> str:
+    knobs = ", ".join(f"{k} {number(v, 4)}" for k, v in _settings(values).items())
+    activation = f"{values['activation']} ({knobs})" if knobs else word(values, "activation")
+    return (
+        f"{activation}, depth {values['depth']}, width {values['width']}, batch {values['batch']}, "
+        f"{networks(values)} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
+        "h = φ(h)W + b, W of shape (fan_in, fan_out), float64; same draws for all schemes of a family. "
+        "Lines: root of the second moment's mean over networks. Band: 10th to 90th percentile of the networks. "
+        "Dots: mean-field theory. ×: where float32 would end."
+    )
+
+
+def _reading(values: Values, measured: Propagation, theory: MeanField) -> str:
+    names = _schemes(values)
+    if not names:
+        return "Choose at least one scheme to see its signal."
+    depth = whole(values, "depth")
+    signal = pooled(measured.signal_rms)
+    parts = []
+    for k, scheme in enumerate(names):
+        end = float(signal[k, -1])
+        dead = first_bad(signal[k])
+        if end == 0:
+            first = int(np.argmax(signal[k] == 0))
+            parts.append(f"**{scheme}** is exactly 0 from layer {first} on")
+            continue
+        factor = (end / float(signal[k, 0])) ** (1 / depth)
+        predicted = float(theory.signal_rms[k, -1]) ** (1 / depth)
+        text = f"**{scheme}** ×{number(factor)} a layer"
+        if np.isfinite(predicted):
+            text += f" (theory {number(predicted, 4)})"
+        text += f" to {number(end)}"
+        if dead is not None:
+            text += f", {'under' if signal[k, dead] < 1 else 'over'}flowing float32 at layer {dead}"
+        parts.append(text)
+    return f"The signal's rms over {depth} layers: {'; '.join(parts)}."
+
+
+def _events(values: Values, measured: Propagation) -> tuple[str, ...]:
+    events = []
+    asked, drawn = whole(values, "seeds"), networks(values)
+    if drawn < asked:
+        events.append(
+            f"**{drawn} of {asked} networks drawn**: depth × width² × networks stops at {_WEIGHTS // 1_000_000} million weights."
+        )
+    for k, scheme in enumerate(_schemes(values)):
+        lost = np.flatnonzero(~np.isfinite(measured.signal_rms[k]).all(axis=0))
+        if lost.size:
+            events.append(f"**{scheme}** leaves even float64 at layer {int(lost[0])}.")
+    return tuple(events)
+
+
+def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
+    width = whole(values, "width")
+    activation = ACTIVATIONS[word(values, "activation")]
+    sigma_b = real(values, "sigma_b")
+    lines = [
+        r"A layer computes $h^l = \varphi(h^{l-1})\,W^l + b^l$ with independent weights of variance "
+        r"$\sigma_w^2/n_\mathrm{in}$. For wide layers the second moment $q^l = \mathrm E\,(h^l)^2$ follows",
+        r"$$q^l = \sigma_w^2\;\mathrm E\,\varphi(\sqrt{q^{l-1}}\,z)^2 + \sigma_b^2,\qquad "
+        r"\chi^l = \sigma_w^2\;\mathrm E\,\varphi'(\sqrt{q^{l-1}}\,z)^2,\qquad z \sim \mathcal N(0, 1),$$",
+        r"and the gradient's second moment is multiplied by $\chi^l$ on its way back. The dots are these "
+        f"recursions for {activation.name}, $\\sigma_b = {number(sigma_b)}$ and $n = {width}$; the figure shows roots, "
+        r"$\sqrt{q^l}$.",
+    ]
+    for k, scheme in enumerate(_schemes(values)):
+        entry = INITIALIZERS[scheme]
+        if entry.mean != 0:
+            lines.append(
+                f"**{scheme}**: ${entry.formula}$. Its weights are not independent of one another, so this theory "
+                "says nothing about it."
+            )
+            continue
+        sigma_w2 = width * entry.std(width, width) ** 2
+        q1, chi = float(theory.signal_rms[k, 1]) ** 2, float(theory.slope[k, -1])
+        lines.append(
+            f"**{scheme}**: $W_{{ij}} \\sim {entry.formula}$, so $\\sigma_w^2 = {number(sigma_w2, 4)}$, the first layer "
+            f"has $q^1 = {number(q1, 4)}$, and in the last $\\chi = {number(chi, 4)}$: the gradient's rms is multiplied by "
+            f"{number(float(np.sqrt(chi)), 4)} a layer. {entry.source}."
+        )
+    lines.append(
+        f"One network is not the mean of all: in a ReLU stack the logarithm of $q^L$ has variance near $5L/n = "
+        f"{number(5 * real(values, 'depth') / width)}$, so at this depth and width a typical network lies below "
+        "the theory, and the mean over a few networks scatters around it."
+    )
+    return "\n\n".join(lines)
+
+
+def make(values: Values) -> View:
+    """Propagate and draw."""
+    measured, theory = run(values)
+    return View(
+        figure=_figure(values, measured, theory),
+        reading=_reading(values, measured, theory),
+        why=_why(values, measured, theory),
+        events=_events(values, measured),
+    )
+
+
+SCENARIOS = (
+    Scenario(
+        "Five schemes, fifty layers",
+        "One line stays level: He's. The factor a layer is the slope of a line, so a scheme that is slightly off is "
+        "hopeless at depth 50. Press the right arrow on the width: N(0, 1) gets steeper, He does not move.",
+        question="Which of these five keeps a ReLU network's signal alive for fifty layers?",
+    ),
+    Scenario(
+        "Glorot with ReLU",
+        "Glorot was derived for a linear or tanh unit. ReLU drops half the second moment a layer, Glorot does not "
+        "put it back: ×0.707 a layer, 3e−5 after 30.",
+        {"schemes": ("Glorot normal", "He normal"), "depth": 30, "scale": "twelve decades"},
+        question="Is Glorot good enough for 30 layers of ReLU?",
+    ),
+    Scenario(
+        "tanh at the edge",
+        "For tanh with small signals Glorot and LeCun are right, and the signal only fades as 1/√(2L). He starts "
+        "too large: tanh saturates, the signal stays, and the gradient grows.",
+        {
+            "schemes": ("Glorot normal", "LeCun normal", "He normal"),
+            "activation": "tanh",
+            "scale": "twelve decades",
+            "width": 128,
+            "seeds": 5,
+        },
+        question="What does He's factor 2 do to a tanh network?",
+    ),
+    Scenario(
+        "Sigmoid loses its gradient",
+        "A sigmoid's signal looks healthy at every layer, since half of it is a constant. Its gradient shrinks by "
+        "0.24 a layer whatever is done about the signal.",
+        {"activation": "sigmoid", "schemes": ("LeCun normal", "Glorot normal", "He normal")},
+        question="If the signal stays level, does the gradient too?",
+    ),
+    Scenario(
+        "SELU's fixed point",
+        "SELU with LeCun weights pulls the second moment to 1 from wherever it starts. With He weights it settles "
+        "higher, and the gradient grows.",
+        {
+            "activation": "SELU",
+            "schemes": ("LeCun normal", "He normal", "PyTorch Linear"),
+            "scale": "twelve decades",
+        },
+        question="Which scheme does SELU need to normalize itself?",
+    ),
+    Scenario(
+        "Zeros and constants",
+        "All weights equal: zeros pass nothing on, a constant passes the same sum to every unit, so the whole layer "
+        "acts as one unit.",
+        {"schemes": ("zeros", "constant", "He normal")},
+        question="May all weights of a network start at the same value?",
+    ),
+)
+
+TOPIC = Topic(
+    name="initialization",
+    prefix="init",
+    title="Initialization",
+    question="Does a signal, and its gradient, survive fifty layers?",
+    icon=":material/stacked_line_chart:",
+    knobs=_all_knobs(),
+    scenarios=SCENARIOS,
+    make=make,
+    layout=_layout,
+)

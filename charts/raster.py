@@ -1,0 +1,130 @@
+"""Loss surfaces as pictures: one PNG data URI for the raster, line segments for the isolines and the paths."""
+
+import base64
+import io
+
+import contourpy
+import numpy as np
+from PIL import Image
+
+from charts import theme
+
+Array = np.ndarray
+Window = tuple[float, float, float, float]
+
+_STRONGEST = 0.46
+
+
+def grid(window: Window, size: int) -> tuple[Array, Array, Array]:
+    """Return x (size,), y (size,) and the points (size, size, 2) of a window, rows from low y to high y."""
+    x = np.linspace(window[0], window[1], size)
+    y = np.linspace(window[2], window[3], size)
+    return x, y, np.stack(np.meshgrid(x, y), axis=-1)
+
+
+def depth(values: Array, lowest: float) -> Array:
+    """Map losses to [0, 1] on a log scale above the lowest value, so that valleys keep their shape.
+
+    The scale spans from the lowest 0.5 % of the values to the largest, at most seven decades.
+    """
+    above = np.asarray(values, float) - lowest
+    top = float(above.max())
+    if not top > 0:
+        return np.zeros_like(above)
+    floor = max(float(np.quantile(above, 0.005)), top * 1e-7)
+    result: Array = np.clip(np.log(np.maximum(above, floor) / floor) / np.log(top / floor), 0.0, 1.0)
+    return result
+
+
+def image(levels: Array) -> str:
+    """Return levels in [0, 1], rows from low y to high y, as a PNG data URI whose opacity is the level."""
+    height, width = levels.shape
+    red, green, blue = (int(theme.RASTER[i : i + 2], 16) for i in (1, 3, 5))
+    pixels = np.empty((height, width, 4), np.uint8)
+    pixels[..., :3] = red, green, blue
+    # 48 shades are smooth to the eye and make a file a third as long.
+    pixels[..., 3] = np.round(np.round(levels[::-1] * 48) / 48 * 255 * _STRONGEST)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def isolines(x: Array, y: Array, levels: Array, count: int) -> tuple[Array, Array, Array]:
+    """Trace ``count`` isolines of a field of levels in [0, 1].
+
+    Returns:
+        x, y and line number of every vertex, three arrays of one length.
+    """
+    tracer = contourpy.contour_generator(x, y, levels)
+    lines: list[Array] = [
+        np.asarray(line)
+        for level in np.arange(1, count + 1) / (count + 1)
+        for line in tracer.lines(float(level))
+        if len(line) > 3
+    ]
+    if not lines:
+        return np.empty(0), np.empty(0), np.empty(0, int)
+    points = np.concatenate(lines)
+    number = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    return points[:, 0], points[:, 1], number
+
+
+def clip_path(path: Array, window: Window) -> tuple[Array, Array, Array, Array]:
+    """Cut a path at the border of a window, exactly, without moving any point inside it.
+
+    Args:
+        path: (steps + 1, 2) points in order; the first that is not finite ends the path.
+        window: x_low, x_high, y_low, y_high.
+
+    Returns:
+        points (m, 2); the step each belongs to (m,); the number of the unbroken piece (m,); and whether the
+        point lies on the border, where the path leaves or comes back (m,).
+    """
+    finite = np.isfinite(path).all(axis=1)
+    end = len(path) if finite.all() else int(np.argmin(finite))
+    low = np.array([window[0], window[2]])
+    high = np.array([window[1], window[3]])
+    points: list[Array] = []
+    steps: list[int] = []
+    pieces: list[int] = []
+    border: list[bool] = []
+
+    def add(point: Array, step: int, piece: int, edge: bool) -> None:
+        points.append(point)
+        steps.append(step)
+        pieces.append(piece)
+        border.append(edge)
+
+    inside = np.logical_and(path[:end] >= low, path[:end] <= high).all(axis=1).reshape(-1)
+    piece = 0
+    for step in range(end):
+        if step > 0 and not (inside[step - 1] and inside[step]):
+            start, move = path[step - 1], path[step] - path[step - 1]
+            enter, leave = _cut(start, move, low, high)
+            if enter <= leave:
+                if not inside[step - 1]:
+                    piece += 1
+                    add(start + enter * move, step, piece, True)
+                if not inside[step]:
+                    add(start + leave * move, step, piece, True)
+        if inside[step]:
+            if step == 0:
+                piece += 1
+            add(path[step], step, piece, False)
+    if not points:
+        return np.empty((0, 2)), np.empty(0, int), np.empty(0, int), np.empty(0, bool)
+    return np.clip(np.array(points), low, high), np.array(steps), np.array(pieces), np.array(border)
+
+
+def _cut(start: Array, move: Array, low: Array, high: Array) -> tuple[float, float]:
+    """Return the part [enter, leave] of a segment that lies in a box, empty if enter > leave (Liang, Barsky 1984)."""
+    enter, leave = 0.0, 1.0
+    for axis in range(2):
+        if move[axis] == 0:
+            if not low[axis] <= start[axis] <= high[axis]:
+                return 1.0, 0.0
+            continue
+        a = (low[axis] - start[axis]) / move[axis]
+        b = (high[axis] - start[axis]) / move[axis]
+        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
+    return enter, leave

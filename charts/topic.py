@@ -1,0 +1,206 @@
+"""A Topic: a page's knobs, scenarios and figures, shared by the page, the command line and the tests."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+
+from charts.figure import Figure
+from core.knobs import Knob, KnobError, Value, quote
+
+Values = Mapping[str, Value]
+Block = str | Figure
+
+CUSTOM = "Custom"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A named set of knob values with one line on what to notice and, where it helps, a question first."""
+
+    name: str
+    notice: str
+    values: Values = field(default_factory=lambda: MappingProxyType({}))
+    question: str = ""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Knobs shown together in the control panel; a group with a title folds away.
+
+    A resting group has no controls for now (another optimizer's settings), but its values act.
+    """
+
+    knobs: tuple[str, ...]
+    title: str = ""
+    resting: bool = False
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab below the main figure; its blocks (Markdown or figures) are made only when it is open."""
+
+    name: str
+    blocks: Callable[[], Sequence[Block]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What one set of values shows: the main figure, its reading, the events of the run, and the tabs."""
+
+    figure: Figure
+    reading: str
+    why: str
+    events: tuple[str, ...] = ()
+    tabs: tuple[Tab, ...] = ()
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A page in data.
+
+    ``make(values)`` computes and draws; ``layout(values)`` says which knobs the panel shows; ``complete`` fills
+    in what a link leaves out, where one default depends on another value; ``limits`` and ``offers`` narrow a control
+    to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
+    ``free`` names the knobs that a scenario leaves open (the seed, what is being edited);
+    ``click`` turns a click on the main figure into values.
+    """
+
+    name: str
+    prefix: str
+    title: str
+    question: str
+    icon: str
+    knobs: Mapping[str, Knob]
+    scenarios: tuple[Scenario, ...]
+    make: Callable[[Values], View]
+    layout: Callable[[Values], tuple[Group, ...]]
+    complete: Callable[[Values], dict[str, Value]] = dict
+    limits: Callable[[Values], Mapping[str, tuple[float, float]]] = lambda _: {}
+    offers: Callable[[Values], Mapping[str, tuple[str, ...]]] = lambda _: {}
+    depends: tuple[str, ...] = ()
+    free: tuple[str, ...] = ("seed",)
+    click: Callable[[Mapping[str, float], Values], dict[str, Value]] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse scenarios that name unknown knobs or values out of range, and a first one that is no default."""
+        for scenario in self.scenarios:
+            for name, value in scenario.values.items():
+                self.knobs[name].check(value)
+        if self.scenarios[0].values:
+            raise ValueError(f"{self.name}: the first scenario is the default view and sets nothing")
+
+    def defaults(self) -> dict[str, Value]:
+        """Return the values of the default view."""
+        return {name: knob.default for name, knob in self.knobs.items()}
+
+    def fill(self, given: Values) -> dict[str, Value]:
+        """Complete a partial set of values: given ones, then dependent defaults, then the knobs' own."""
+        return {**self.defaults(), **self.complete(given), **given}
+
+    def scenario(self, name: str) -> Scenario | None:
+        """Return the scenario of that name, or None."""
+        return next((s for s in self.scenarios if s.name == name), None)
+
+    def scenario_values(self, scenario: Scenario) -> dict[str, Value]:
+        """Return every knob's value in a scenario."""
+        return self.fill(scenario.values)
+
+    def scenario_of(self, values: Values) -> str:
+        """Name the scenario whose values these are, whatever the free ones; ``Custom`` if none."""
+        for scenario in self.scenarios:
+            expected = self.scenario_values(scenario)
+            if all(values[k] == v for k, v in expected.items() if k not in self.free):
+                return scenario.name
+        return CUSTOM
+
+    def key(self, name: str) -> str:
+        """Return the name a knob has in a link."""
+        return f"{self.prefix}_{name}"
+
+    def parse(self, query: Mapping[str, Sequence[str]]) -> tuple[dict[str, Value], list[str]]:
+        """Read the parameters of a link.
+
+        Args:
+            query: every parameter of the link with the list of its values.
+
+        Returns:
+            the complete values, and one line for each parameter that could not be used.
+        """
+        problems: list[str] = []
+        given: dict[str, Value] = {}
+        chosen: Scenario | None = None
+        for name in query:
+            if name == self.key("scenario"):
+                text = query[name][-1] if query[name] else ""
+                chosen = self.scenario(text)
+                if chosen is None and text != CUSTOM:
+                    names = ", ".join(s.name for s in self.scenarios)
+                    problems.append(f"scenario = {quote(text)}: needs one of {names}")
+                continue
+            knob = self.knobs.get(name.removeprefix(f"{self.prefix}_"))
+            if knob is None or not name.startswith(f"{self.prefix}_"):
+                if not name.startswith(_FOREIGN):
+                    problems.append(f"{quote(name)}: this page has no such parameter")
+                continue
+            try:
+                given[knob.name] = knob.parse(query[name])
+            except KnobError as error:
+                problems.append(str(error))
+        return self.fill({**(chosen.values if chosen else {}), **given}), problems
+
+    def query(self, values: Values) -> dict[str, str | list[str]]:
+        """Write every value that these values show or use, as the parameters of a link."""
+        shown = self.shown(values)
+        link: dict[str, str | list[str]] = {
+            self.key(name): knob.text(values[name]) for name, knob in self.knobs.items() if name in shown
+        }
+        return {self.key("scenario"): self.scenario_of(self.settle(values)), **link}
+
+    def shown(self, values: Values) -> frozenset[str]:
+        """Name the knobs that the panel shows beside these values; only these act."""
+        return frozenset(name for group in self.layout(values) for name in group.knobs)
+
+    def settle(self, values: Values) -> dict[str, Value]:
+        """Return the values with every knob that is not shown at its default: what the link says, no more."""
+        shown = self.shown(values)
+        return self.fill({name: value for name, value in values.items() if name in shown})
+
+    def view(self, values: Values) -> View:
+        """Compute and draw, or return the view kept from the last time these values were asked for."""
+        return _view(self.name, self.make, tuple(sorted(self.settle(values).items())))
+
+
+def real(values: Values, name: str) -> float:
+    """Return a value as a number; refuses text."""
+    value = values[name]
+    if isinstance(value, str | tuple):
+        raise TypeError(f"{name} holds {value}, not a number")
+    return float(value)
+
+
+def whole(values: Values, name: str) -> int:
+    """Return a value as a whole number; refuses text."""
+    return int(real(values, name))
+
+
+def word(values: Values, name: str) -> str:
+    """Return the choice of a knob."""
+    return str(values[name])
+
+
+def words(values: Values, name: str) -> tuple[str, ...]:
+    """Return the choices of a knob that takes several."""
+    value = values[name]
+    if not isinstance(value, tuple):
+        raise TypeError(f"{name} holds {value}, not a set of choices")
+    return value
+
+
+# Parameters of Streamlit, of ours on every page, and of links that pass through other sites.
+_FOREIGN = ("embed", "hide", "utm_", "fbclid", "gclid")
+
+
+@lru_cache(maxsize=64)
+def _view(_name: str, make: Callable[[Values], View], items: tuple[tuple[str, Value], ...]) -> View:
+    return make(MappingProxyType(dict(items)))

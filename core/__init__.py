@@ -1,0 +1,1 @@
+"""The experiments of Layerwise in NumPy: registries, simulations and their closed forms."""

@@ -1,0 +1,178 @@
+"""Knobs: the named, bounded values that controls, links, the command line and tests share."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+Value = float | int | bool | str | tuple[str, ...]
+Kind = Literal["float", "int", "bool", "choice", "choices"]
+
+_LONGEST_QUOTE = 40
+
+
+class KnobError(ValueError):
+    """A value that a knob cannot take; the message names the value and what is allowed."""
+
+
+def quote(text: str) -> str:
+    """Shorten a foreign value to one printable line of at most 40 characters, for use in a message."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One parameter of an experiment: its name, its range or choices, its default and its unit.
+
+    ``low`` and ``high`` are hard limits, both inclusive. ``step`` is only the grain of a control: a link
+    or a command may name any value in between. ``aliases`` maps names that a choice once had to its name
+    of today, so that old links live on.
+    """
+
+    name: str
+    kind: Kind
+    default: Value
+    label: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    step: float | None = None
+    log: bool = False
+    choices: tuple[str, ...] = ()
+    most: int = 0
+    unit: str = ""
+    help: str = ""
+    symbol: str = ""
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Refuse a default that the knob itself would refuse."""
+        object.__setattr__(self, "default", self.check(self.default))
+
+    @property
+    def range_text(self) -> str:
+        """What the knob takes, in words: ``a number from 0.1 to 5``, ``one of ReLU, tanh``."""
+        if self.kind == "bool":
+            return "true or false"
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "choices":
+            limit = f"up to {self.most}" if self.most else "any"
+            return f"{limit} of " + ", ".join(self.choices)
+        noun = "a whole number" if self.kind == "int" else "a number"
+        return f"{noun} from {number(self.low)} to {number(self.high)}"
+
+    def _refuse(self, value: object) -> KnobError:
+        return KnobError(f"{self.name} = {quote(str(value))}: needs {self.range_text}")
+
+    def check(self, value: object) -> Value:
+        """Return ``value`` in the knob's own type.
+
+        Raises:
+            KnobError: wrong type, not finite, outside [low, high], or not among the choices.
+        """
+        if self.kind == "bool":
+            if isinstance(value, bool):
+                return value
+            raise self._refuse(value)
+        if self.kind == "choice":
+            name = self.aliases.get(str(value), str(value))
+            if name not in self.choices:
+                raise self._refuse(value)
+            return name
+        if self.kind == "choices":
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise self._refuse(value)
+            names = [self.aliases.get(str(v), str(v)) for v in value]
+            for given, name in zip(value, names, strict=True):
+                if name not in self.choices:
+                    raise self._refuse(given)
+            unique = tuple(dict.fromkeys(names))
+            if self.most and len(unique) > self.most:
+                raise KnobError(f"{self.name}: {len(unique)} chosen, needs {self.range_text}")
+            return unique
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refuse(value)
+        if not self.low <= value <= self.high:  # also refuses NaN
+            raise self._refuse(value)
+        if self.kind == "int":
+            if value != int(value):
+                raise self._refuse(value)
+            return int(value)
+        return float(value)
+
+    def parse(self, text: str | Sequence[str]) -> Value:
+        """Read a value from a link or a command line; a sequence holds the repeats of one parameter.
+
+        Raises:
+            KnobError: the message names the value and the allowed range.
+        """
+        if self.kind == "choices":
+            parts = [text] if isinstance(text, str) else list(text)
+            return self.check([p for p in parts if p != ""])
+        if not isinstance(text, str):
+            if not text:
+                raise self._refuse("nothing")
+            text = text[-1]
+        if self.kind == "bool":
+            word = text.strip().lower()
+            if word in ("true", "1", "yes", "on"):
+                return True
+            if word in ("false", "0", "no", "off"):
+                return False
+            raise self._refuse(text)
+        if self.kind == "choice":
+            return self.check(text)
+        clean = text.strip().replace("\u2212", "-")
+        if "_" in clean or len(clean) > 64:  # float() would take 1_000
+            raise self._refuse(text)
+        try:
+            value = float(clean)
+        except ValueError:
+            raise self._refuse(text) from None
+        if not math.isfinite(value):
+            raise self._refuse(text)
+        return self.check(value)
+
+    def text(self, value: Value) -> str | list[str]:
+        """Write a value as a link carries it; ``parse`` reads it back unchanged."""
+        if isinstance(value, tuple):
+            return list(value) or [""]
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int):
+            return str(value)
+        return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+    def named(self, name: str, **changes: object) -> "Knob":
+        """Return this knob under another name, with any other fields changed."""
+        return replace(self, name=name, **changes)  # type: ignore[arg-type]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number for people: ``digits`` significant digits, scientific only outside 1e-4 … 1e6.
+
+    Uses the minus sign of typography, never the hyphen.
+    """
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if 1e-4 <= size < 1e6:
+        rounded = float(f"{size:.{digits}g}")
+        places = max(0, digits - 1 - math.floor(math.log10(rounded)))
+        text = f"{rounded:.{places}f}"
+        if "." in text:
+            text = text.rstrip("0").rstrip(".")
+    else:
+        mantissa, exponent = f"{size:.{digits - 1}e}".split("e")
+        if "." in mantissa:
+            mantissa = mantissa.rstrip("0").rstrip(".")
+        text = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
+    return ("−" if value < 0 else "") + text

@@ -1,0 +1,4 @@
+from charts.batchnorm import TOPIC
+from ui.page import show
+
+show(TOPIC)

@@ -1,0 +1,4 @@
+from charts.dropout import TOPIC
+from ui.page import show
+
+show(TOPIC)

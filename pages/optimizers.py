@@ -1,0 +1,4 @@
+from charts.optimizers import TOPIC
+from ui.page import show
+
+show(TOPIC)

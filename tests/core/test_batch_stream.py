@@ -1,0 +1,272 @@
+"""The stream of batches against its closed forms, by Monte Carlo within 4 standard errors."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from core.batch_stream import (
+    _gamma_ratio_square,
+    batch_mean_band,
+    place_probe,
+    probe_distribution,
+    stream_batches,
+    stream_batches_theory,
+    warm_up,
+    warm_up_std,
+)
+from core.normalization import BATCHNORM_CONVENTIONS, RunningStats, normalize, normalize_batch
+from core.streams import stream
+
+SEEDS = 400
+
+
+def arrays(result):
+    fields = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+    return {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
+
+
+def test_defaults():
+    run = stream_batches()
+    lengths = {name: len(value) for name, value in arrays(run).items()}
+    of_batches = {"batch_mean", "batch_var", "train_output", "undefined"}
+    assert lengths == {name: 60 if name in of_batches else 61 for name in lengths}
+    assert run.eval_output[0] == pytest.approx(8, abs=5e-5)
+    np.testing.assert_array_equal(run.true_output, 1.0)
+    assert run.eval_output[5] > run.eval_output[20] > 1
+    assert abs(run.eval_output[60] - 1) < 0.4
+    assert run.first_nonfinite is None
+    assert not run.undefined.any()
+
+
+@pytest.mark.parametrize("convention", BATCHNORM_CONVENTIONS)
+def test_replayed_with_the_layer_itself(convention):
+    """The same batches through the two public functions of the layer give the same series."""
+    run = stream_batches(
+        steps=7, batch_size=5, convention=convention, gamma=2, beta=-1, shift=3, shift_step=4
+    )
+    rule = BATCHNORM_CONVENTIONS[convention]
+    running, probe = RunningStats.start(1), np.array([[8.0]])
+    for t in range(1, 8):
+        batch = (5 if t <= 4 else 8) + 3 * stream(0, t).standard_normal((5, 1))
+        _, running = normalize_batch(batch, 2, -1, running, convention=convention)
+        assert run.batch_mean[t - 1] == pytest.approx(batch.mean(), rel=1e-12)
+        assert run.batch_var[t - 1] == pytest.approx(batch.var(), rel=1e-12)
+        assert run.running_mean[t] == pytest.approx(running.mean[0], rel=1e-12)
+        assert run.running_var[t] == pytest.approx(running.var[0], rel=1e-12)
+        evaluated = normalize(probe, 2, -1, running, eps=rule.eps)[0, 0]
+        assert run.eval_output[t] == pytest.approx(evaluated, rel=1e-12)
+        trained = 2 * (8 - batch.mean()) / math.sqrt(batch.var() + rule.eps) - 1
+        assert run.train_output[t - 1] == pytest.approx(trained, rel=1e-12)
+
+
+def test_probe_inside_its_batch():
+    run, without = (stream_batches(steps=5, batch_size=6, in_batch=flag) for flag in (True, False))
+    for t in range(1, 6):
+        batch = 5 + 3 * stream(0, t).standard_normal((6, 1))
+        batch[-1] = 8
+        y, _ = normalize_batch(batch, 1, 0, RunningStats.start(1))
+        assert run.train_output[t - 1] == pytest.approx(y[-1, 0], rel=1e-12)
+    for name in set(arrays(run)) - {"train_output"}:
+        np.testing.assert_array_equal(getattr(run, name), getattr(without, name))
+    alone = stream_batches(steps=5, batch_size=1, beta=0.5, in_batch=True)
+    np.testing.assert_array_equal(alone.train_output, 0.5)
+
+
+def test_probe_feeds_no_statistics():
+    near, far = (stream_batches(probe=probe) for probe in (8.0, 1e6))
+    for name in ("batch_mean", "batch_var", "running_mean", "running_var"):
+        np.testing.assert_array_equal(getattr(near, name), getattr(far, name))
+
+
+@pytest.mark.parametrize("convention", BATCHNORM_CONVENTIONS)
+def test_more_steps_extend(convention):
+    settings = {"convention": convention, "shift": 3, "shift_step": 10}
+    short, long = (arrays(stream_batches(steps=steps, **settings)) for steps in (20, 35))
+    for name, values in short.items():
+        np.testing.assert_array_equal(values, long[name][: len(values)])
+
+
+def test_more_placements_extend():
+    np.testing.assert_array_equal(place_probe(count=20), place_probe(count=50)[:20])
+
+
+def test_seeds_differ_and_repeat():
+    np.testing.assert_array_equal(stream_batches(seed=3).batch_mean, stream_batches(seed=3).batch_mean)
+    assert (stream_batches(seed=3).batch_mean != stream_batches(seed=4).batch_mean).all()
+
+
+def test_units_do_not_matter():
+    """μ and σ move the same draws: in units of σ the batches stay."""
+    a, b = stream_batches(mu=0, sigma=1), stream_batches(mu=-40, sigma=7)
+    np.testing.assert_allclose(a.batch_mean, (b.batch_mean + 40) / 7, atol=1e-13)
+    np.testing.assert_allclose(a.batch_var, b.batch_var / 49, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"momentum": 0.5},
+        {"momentum": None},
+        {"convention": "Keras", "momentum": 0.9},
+        {"convention": "ONNX", "batch_size": 3},
+        {"convention": "paper", "shift": 3, "shift_step": 12},
+        {"shift": 3, "shift_step": 12, "batch_size": 4},
+        {"batch_size": 1, "momentum": 0.3},
+        {"batch_size": 1, "convention": "ONNX"},
+        {"running_mean": -20, "running_var": 50, "batch_size": 2},
+    ],
+    ids=str,
+)
+def test_running_statistics_against_theory(settings):
+    settings = {"steps": 25, **settings}
+    runs = [stream_batches(seed=seed, **settings) for seed in range(SEEDS)]
+    theory = stream_batches_theory(**settings)
+    for name in ("running_mean", "running_var"):
+        samples = np.stack([getattr(run, name) for run in runs])
+        expected, std = getattr(theory, name), getattr(theory, f"{name}_std")
+        assert expected.shape == std.shape == (26,)
+        np.testing.assert_array_less(np.abs(samples.mean(0) - expected), 4 * std / math.sqrt(SEEDS) + 1e-9)
+        # the standard error of a variance from the samples' own fourth moment
+        squares = (samples - expected) ** 2
+        error = squares.std(0) / math.sqrt(SEEDS)
+        np.testing.assert_array_less(np.abs(squares.mean(0) - std**2), 4 * error + 1e-9)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.01, 0.1, 0.9, 1.0, None])
+@pytest.mark.parametrize("shift_step", [0, 1, 7, 100])
+def test_warm_up_equals_the_recursion(weight, shift_step):
+    value, second = 4.0, 0.0
+    expected, spread = [value], [0.0]
+    for t in range(1, 31):
+        a = 1 / t if weight is None else weight
+        value = (1 - a) * value + a * (1.5 if t <= shift_step else -0.5)
+        second = (1 - a) ** 2 * second + a**2 * 0.6**2
+        expected.append(value)
+        spread.append(math.sqrt(second))
+    got = warm_up(30, weight, 4.0, 1.5, shift=-2.0, shift_step=shift_step)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(warm_up_std(30, weight, 0.6), spread, rtol=1e-12)
+
+
+def test_warm_up_by_hand():
+    np.testing.assert_allclose(warm_up(2, 0.1, 0, 5), [0, 0.5, 0.95])
+    np.testing.assert_allclose(warm_up(100, 0.1, 0, 5)[-1], 5 * (1 - 0.9**100))
+    assert warm_up_std(1000, 0.1, 1)[-1] == pytest.approx(math.sqrt(0.1 / 1.9))
+
+
+def test_drift_scenario():
+    """Ten batches after a shift by one σ the running mean has 0.9¹⁰ = .349 of the way left."""
+    theory = stream_batches_theory(steps=120, shift=3, shift_step=60)
+    assert theory.running_mean[60] == pytest.approx(5, abs=0.01)
+    assert (8 - theory.running_mean[70]) / 3 == pytest.approx(0.9**10, abs=0.002)
+    assert theory.eval_output[70] == pytest.approx(0.349, abs=0.002)
+    run = stream_batches(steps=120, shift=3, shift_step=60)
+    np.testing.assert_array_equal(run.true_mean, [5.0] * 61 + [8.0] * 60)
+    assert run.batch_mean[60:].mean() - run.batch_mean[:60].mean() == pytest.approx(
+        3, abs=4 * 3 / math.sqrt(240)
+    )
+
+
+@pytest.mark.parametrize("batch_size", [6, 8, 32, 256])
+@pytest.mark.parametrize("probe", [5.0, 8.0, -4.0])
+def test_probe_distribution(batch_size, probe):
+    count = 4000
+    outputs = place_probe(batch_size=batch_size, probe=probe, count=count, gamma=2, beta=1, eps=0, seed=11)
+    mean, std = probe_distribution(batch_size=batch_size, probe=probe, gamma=2, beta=1)
+    assert abs(outputs.mean() - mean) < 4 * std / math.sqrt(count)
+    squares = (outputs - mean) ** 2
+    if batch_size > 6:  # below, the fourth moment is infinite or nearly so
+        assert abs(squares.mean() - std**2) < 4 * squares.std() / math.sqrt(count)
+
+
+@pytest.mark.parametrize(("batch_size", "delta"), [(4, 0.0), (5, 1.0), (8, 1.0), (12, -2.5), (300, 1.0)])
+def test_probe_distribution_by_quadrature(batch_size, delta):
+    """Mean and variance as integrals over s² = σ²·w/N, w chi-squared with N−1 degrees of freedom."""
+    n, half = batch_size, (batch_size - 1) / 2
+    u = np.linspace(math.log(1e-12), math.log(1e4), 400_001)  # w = eᵘ
+    density = np.exp(half * u - np.exp(u) / 2 - math.lgamma(half) - half * math.log(2)) * (u[1] - u[0])
+    assert density.sum() == pytest.approx(1, abs=1e-5)
+    first = np.sum(density * np.sqrt(n / np.exp(u)))
+    second = np.sum(density * n / np.exp(u))
+    mean, std = probe_distribution(mu=0, sigma=1, probe=delta, batch_size=n)
+    assert mean == pytest.approx(delta * first, rel=1e-5)
+    assert std**2 == pytest.approx((delta**2 + 1 / n) * second - (delta * first) ** 2, rel=2e-5)
+
+
+def test_probe_distribution_limits():
+    assert probe_distribution().mean == pytest.approx(1.2036, abs=1e-4)
+    assert probe_distribution().std == pytest.approx(0.5927, abs=1e-4)
+    for n in (10**4, 10**6, 10**9):
+        mean, std = probe_distribution(batch_size=n)
+        assert (mean - 1) * n == pytest.approx(1.25, rel=1e-3)
+        assert std == pytest.approx(math.sqrt(1.5 / n), rel=10 / n)
+    for n in (1, 2):
+        assert all(math.isnan(value) for value in probe_distribution(batch_size=n))
+    assert probe_distribution(batch_size=3) == pytest.approx((math.sqrt(1.5 * math.pi), math.inf))
+
+
+@pytest.mark.parametrize("x", [0.5, 3.0, 48.5, 49.0, 49.5, 50.0, 1e4])
+def test_gamma_ratio_keeps_its_recurrence(x):
+    """Γ(x+1) = x·Γ(x), also across the change of formula at 50."""
+    assert _gamma_ratio_square(x + 1) == pytest.approx(
+        _gamma_ratio_square(x) * ((x + 0.5) / x) ** 2, rel=1e-12
+    )
+
+
+def test_batch_mean_band_holds_95_percent():
+    run = stream_batches(steps=4000, batch_size=16)
+    inside = np.mean(np.abs(run.batch_mean - 5) < batch_mean_band(3, 16))
+    assert abs(inside - 0.95) < 4 * math.sqrt(0.05 * 0.95 / 4000)
+    assert batch_mean_band(3, 9) == pytest.approx(1.96)
+
+
+def test_batch_size_one_is_reported():
+    run = stream_batches(batch_size=1, steps=6, running_var=2)
+    assert run.undefined.all()
+    np.testing.assert_array_equal(run.running_var, 2)
+    np.testing.assert_array_equal(run.batch_var, 0)
+    assert run.first_nonfinite is None
+    assert not stream_batches(batch_size=1, steps=6, convention="ONNX").undefined.any()
+
+
+def test_overflow_is_reported_with_its_step():
+    run = stream_batches(sigma=1e200, steps=4)
+    assert run.first_nonfinite == 1
+    assert stream_batches(batch_size=1, eps=0, steps=4).first_nonfinite == 1  # the probe over a spread of 0
+
+
+def test_no_steps():
+    run = stream_batches(steps=0)
+    assert run.train_output.shape == run.undefined.shape == (0,)
+    assert run.eval_output.shape == run.true_output.shape == (1,)
+    assert stream_batches_theory(steps=0).running_mean.shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": 0.0}, "sigma = 0.0"),
+        ({"sigma": math.nan}, "sigma = nan"),
+        ({"mu": math.inf}, "mu = inf"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"batch_size": 2.5}, "batch_size = 2.5"),
+        ({"steps": -1}, "steps = -1"),
+        ({"shift_step": -1}, "shift_step = -1"),
+        ({"running_var": -1.0}, "running var = -1"),
+        ({"momentum": 2.0, "steps": 0}, "momentum = 2.0"),
+        ({"convention": "Caffe"}, "convention = Caffe"),
+        ({"eps": -1.0}, "eps = -1.0"),
+    ],
+)
+def test_bad_arguments(change, message):
+    for experiment in (stream_batches, stream_batches_theory):
+        with pytest.raises(ValueError, match=message):
+            experiment(**change)
+
+
+def test_misspelt_keyword():
+    with pytest.raises(TypeError):
+        stream_batches(batchsize=4)

@@ -1,0 +1,139 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.initializers import FAMILIES, INITIALIZERS
+from core.streams import stream
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "initializers.npz")
+SHAPES = [(300, 200), (200, 300), (250, 250)]
+NAMES = [
+    *("zeros", "constant", "N(0, 0.01²)", "N(0, 1)", "LeCun normal", "LeCun uniform", "Glorot normal"),
+    *("Glorot uniform", "He normal", "He uniform", "orthogonal", "PyTorch Linear"),
+]
+
+every = pytest.mark.parametrize("name", INITIALIZERS)
+shapes = pytest.mark.parametrize("shape", SHAPES)
+
+
+def test_registry_has_the_named_schemes_under_their_own_names():
+    assert set(NAMES) <= set(INITIALIZERS)
+    assert all(entry.name == name for name, entry in INITIALIZERS.items())
+    assert all(entry.formula and entry.source and entry.family in FAMILIES for entry in INITIALIZERS.values())
+
+
+@every
+@shapes
+def test_draw_has_the_declared_shape_mean_and_std(name, shape):
+    entry = INITIALIZERS[name]
+    w = entry.draw(*shape, stream(1, 2))
+    std = entry.std(*shape)
+    assert w.shape == shape
+    assert w.dtype == np.float64
+    centered = w - entry.mean
+    assert abs(centered.mean()) <= 4 * std / math.sqrt(w.size)
+    square = centered**2
+    assert abs(square.mean() - std**2) <= 4 * square.std() / math.sqrt(w.size)
+
+
+@every
+def test_draw_is_mean_plus_std_times_the_unit_draw_and_repeats(name):
+    entry = INITIALIZERS[name]
+    w = entry.draw(6, 4, stream(3, 5))
+    unit = FAMILIES[entry.family](6, 4, stream(3, 5))
+    np.testing.assert_array_equal(w, entry.mean + entry.std(6, 4) * unit)
+    np.testing.assert_array_equal(w, entry.draw(6, 4, stream(3, 5)))
+    if entry.std(6, 4):
+        assert not np.array_equal(w, entry.draw(6, 4, stream(3, 6)))
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "constant"])
+@shapes
+def test_unit_draws_have_unit_spread(family, shape):
+    square = FAMILIES[family](*shape, stream(2, 0)) ** 2
+    assert abs(square.mean() - 1) <= 4 * square.std() / math.sqrt(square.size)
+
+
+def test_normal_draw_is_not_truncated():
+    z = FAMILIES["normal"](400, 300, stream(0, 1))
+    beyond = math.erfc(math.sqrt(2))  # two standard deviations
+    share = np.mean(np.abs(z) > 2)
+    assert abs(share - beyond) < 4 * math.sqrt(beyond * (1 - beyond) / z.size)
+    assert np.abs(z).max() > 4
+
+
+@pytest.mark.parametrize("name", [n for n, e in INITIALIZERS.items() if e.bound])
+@shapes
+def test_uniform_draw_fills_its_bound_evenly(name, shape):
+    entry = INITIALIZERS[name]
+    bound = entry.bound(*shape)
+    assert bound == pytest.approx(entry.std(*shape) * math.sqrt(3), rel=1e-15)
+    w = entry.draw(*shape, stream(4, 0))
+    assert np.abs(w).max() <= bound * (1 + 1e-15)
+    assert w.max() > 0.999 * bound
+    assert w.min() < -0.999 * bound
+    counts, _ = np.histogram(w, bins=20, range=(-bound, bound))
+    chi2 = np.sum((counts - w.size / 20) ** 2) / (w.size / 20)
+    assert chi2 < 19 + 4 * math.sqrt(2 * 19)
+
+
+def test_bound_and_uniform_family_go_together():
+    assert all((e.bound is not None) == (e.family == "uniform") for e in INITIALIZERS.values())
+
+
+def test_pytorch_linear_variance_is_a_third_over_fan_in():
+    assert INITIALIZERS["PyTorch Linear"].std(300, 7) ** 2 == pytest.approx(1 / 900, rel=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(30, 50), (50, 30), (64, 64), (1, 5), (5, 1), (1, 1)])
+def test_orthogonal_has_orthonormal_rows_or_columns(shape):
+    w = INITIALIZERS["orthogonal"].draw(*shape, stream(5, 0))
+    gram = w @ w.T if shape[0] <= shape[1] else w.T @ w
+    np.testing.assert_allclose(gram, np.eye(min(shape)), rtol=0, atol=1e-12)
+    assert np.mean(w**2) == pytest.approx(INITIALIZERS["orthogonal"].std(*shape) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6)])
+def test_orthogonal_is_haar_distributed(shape):
+    draws = np.stack([INITIALIZERS["orthogonal"].draw(*shape, stream(6, i)) for i in range(800)])
+    # Haar: entries have mean 0, variance 1/max, fourth moment 3/(n(n+2)); a QR without the sign fix
+    # gives a first column of one sign pattern and a negative mean on the diagonal.
+    n = max(shape)
+    error = draws.std(axis=0) / math.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(axis=0)) < 4.5 * error)
+    for power, moment in ((2, 1 / n), (4, 3 / (n * (n + 2)))):
+        spread = (draws**power).std(axis=0) / math.sqrt(len(draws))
+        assert np.all(np.abs((draws**power).mean(axis=0) - moment) < 4.5 * spread)
+
+
+def test_zeros_and_constant():
+    assert np.all(INITIALIZERS["zeros"].draw(3, 4, stream(0, 0)) == 0)
+    assert np.all(INITIALIZERS["constant"].draw(3, 4, stream(0, 0)) == 0.1)
+
+
+@every
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (-1, 2)])
+def test_fans_below_one_are_refused_by_name(name, shape):
+    entry = INITIALIZERS[name]
+    for call in (entry.std, entry.bound or entry.std, lambda m, n: entry.draw(m, n, stream(0, 0))):
+        with pytest.raises(ValueError, match=f"fan_in = {shape[0]}, fan_out = {shape[1]}"):
+            call(*shape)
+
+
+@pytest.mark.parametrize("key", GOLDEN.files)
+def test_golden_pytorch(key):
+    label, fan_in, fan_out = key.split("|")
+    name, *mode = label.split(", fan_out")
+    fans = (int(fan_in), int(fan_out))
+    entry = INITIALIZERS[name]
+    if entry.family == "orthogonal":
+        ours, theirs = entry.draw(*fans, stream(0, 0)), GOLDEN[key]
+        for gram in (lambda w: w @ w.T, lambda w: w.T @ w):
+            identity = np.allclose(gram(theirs), np.eye(len(gram(theirs))), atol=1e-12)
+            assert identity == np.allclose(gram(ours), np.eye(len(gram(ours))), atol=1e-12)
+        assert np.mean(theirs**2) == pytest.approx(entry.std(*fans) ** 2, rel=1e-12)
+        return
+    size = entry.bound or entry.std  # PyTorch draws a uniform by its bound, a normal by its std
+    assert size(*(fans[::-1] if mode else fans)) == pytest.approx(float(GOLDEN[key]), rel=1e-14)

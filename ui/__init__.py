@@ -1,0 +1,1 @@
+"""The Streamlit side: navigation, controls bound to the URL, figures on a page, the notes panel."""

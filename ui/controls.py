@@ -1,0 +1,297 @@
+"""Controls: a topic's knobs as widgets that live in the URL, always within their ranges."""
+
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from charts.topic import CUSTOM, Scenario, Topic, Values
+from core.knobs import Knob, KnobError, Value
+from core.knobs import number as write
+
+_RATIO = 1.12  # one key press on a logarithmic slider
+_PAGE = "_page"
+
+
+class Panel:
+    """The control panel of one topic in one visitor's session.
+
+    Streamlit binds every widget to the URL. Around it stand three things that it does not do: values that no
+    widget shows for now are kept; a link is read with the knobs before any widget exists, so that what it got
+    wrong can be said; and choosing a scenario, a reset or a click on a figure sets many widgets at once.
+    """
+
+    def __init__(self, topic: Topic) -> None:
+        """Read the values of this run from the link, the widgets and what was kept."""
+        self.topic = topic
+        self._kept = f"_{topic.prefix}_values"
+        self._said = f"_{topic.prefix}_problems"
+        self._loose = f"_{topic.prefix}_loose"
+        self._pinned = f"_{topic.prefix}_pin"
+        self._scenario = topic.key("scenario")
+        entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
+        st.session_state[_PAGE] = topic.name
+        self.values = self._enter() if entered else self._read()
+        st.session_state[self._kept] = self.values
+
+    # Reading
+
+    def _enter(self) -> dict[str, Value]:
+        """Take the link's values on arrival at the page, or those of an earlier visit if the link names none."""
+        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        own = any(name.startswith(self.topic.prefix) for name in query)
+        values, problems = self.topic.parse(query)
+        if not own and self._kept in st.session_state:
+            values = st.session_state[self._kept]
+        # Streamlit would still seed its widgets from what the knobs refused.
+        for name in query:
+            knob = self.topic.knobs.get(name.removeprefix(f"{self.topic.prefix}_"))
+            if knob is not None and name.startswith(self.topic.prefix):
+                try:
+                    knob.parse(query[name])
+                except KnobError:
+                    del st.query_params[name]
+        st.session_state[self._said] = (problems, dict(values))
+        st.session_state[self._loose] = True
+        for name in self.topic.knobs:
+            st.session_state.pop(self.topic.key(name), None)
+        self._show(values)
+        return values
+
+    def _read(self) -> dict[str, Value]:
+        """Take the widgets' values; a knob without a widget keeps the value it had."""
+        values: dict[str, Value] = dict(st.session_state[self._kept])
+        for name, knob in self.topic.knobs.items():
+            key = self.topic.key(name)
+            if key in st.session_state:
+                try:
+                    values[name] = _from_widget(knob, st.session_state[key])
+                except KnobError:
+                    values[name] = knob.default
+        return values
+
+    @property
+    def problems(self) -> list[str]:
+        """What the link got wrong, until a control is changed."""
+        problems, seen = st.session_state.get(self._said, ([], None))
+        return problems if seen == self.values else []
+
+    # Setting
+
+    def set(self, changes: Values) -> None:
+        """Set some values from a callback; widgets and URL follow."""
+        values = {**self._read(), **changes}
+        st.session_state[self._kept] = values
+        self._show(values)
+
+    def _show(self, values: Values) -> None:
+        """Give the widgets these values, touching only those that differ."""
+        loose = st.session_state.get(self._loose, False)
+        for name in self.topic.shown(values):
+            knob = self.topic.knobs[name]
+            shown = _to_widget(knob, values[name])
+            key = self.topic.key(name)
+            if loose or st.session_state.get(key) != shown:
+                st.session_state[key] = shown
+        scenario = self.topic.scenario_of(self.topic.settle(values))
+        if loose or st.session_state.get(self._scenario) != scenario:
+            st.session_state[self._scenario] = scenario
+
+    def _changed(self, name: str) -> None:
+        """Follow a control: values that depend on it, and whether a scenario still holds."""
+        values = self._read()
+        if name in self.topic.depends:
+            values |= self.topic.complete(values)
+        st.session_state[self._kept] = values
+        self._show(values)
+        st.session_state[self._loose] = False
+
+    def choose(self, scenario: str | None = None) -> None:
+        """Set every value to a scenario's, by name or as the menu says."""
+        chosen = self.topic.scenario(scenario or str(st.session_state[self._scenario]))
+        if chosen is not None:
+            self.set({**self.topic.scenario_values(chosen)})
+
+    def reset(self) -> None:
+        """Return to the default view and drop the pinned run."""
+        st.session_state.pop(self._pinned, None)
+        self.choose(self.topic.scenarios[0].name)
+
+    def draw_seed(self) -> None:
+        """Set another seed than the present one."""
+        knob = self.topic.knobs["seed"]
+        other = int(np.random.default_rng().integers(int(knob.low), int(knob.high)))
+        present = int(self._read()["seed"])  # type: ignore[arg-type]
+        self.set({"seed": other if other < present else other + 1})
+
+    # Pinning
+
+    @property
+    def pin(self) -> dict[str, Value] | None:
+        """The values of the pinned run, if any."""
+        pinned: dict[str, Value] | None = st.session_state.get(self._pinned)
+        return pinned
+
+    def toggle_pin(self) -> None:
+        """Keep the present run behind the next ones, or let it go."""
+        if self._pinned in st.session_state:
+            del st.session_state[self._pinned]
+        else:
+            st.session_state[self._pinned] = self.topic.settle(self._read())
+
+    def pin_text(self) -> str:
+        """Say in what the pinned run differs from the present one."""
+        pinned, present = self.pin or {}, self.topic.settle(self.values)
+        parts = [
+            f"{knob.label or name} {show(knob, pinned[name])}"
+            for name, knob in self.topic.knobs.items()
+            if name in pinned and name != "edit" and pinned[name] != present[name]
+        ]
+        return (
+            "Gray: the pinned run, " + ("with " + ", ".join(parts) if parts else "the same as this one") + "."
+        )
+
+    # Drawing
+
+    def draw(self) -> None:
+        """Draw the panel into the sidebar."""
+        topic = self.topic
+        names = [scenario.name for scenario in topic.scenarios]
+        st.selectbox(
+            "Scenario",
+            [*names, CUSTOM],
+            key=self._scenario,
+            bind="query-params",
+            on_change=self.choose,
+        )
+        for group in topic.layout(self.values):
+            if group.resting or not group.knobs:
+                continue
+            place = (
+                st.expander(group.title, key=f"_{topic.prefix}_{group.title}")
+                if group.title
+                else st.container()
+            )
+            with place:
+                for name in group.knobs:
+                    self._widget(topic.knobs[name])
+        with st.container(horizontal=True, gap="small"):
+            if "seed" in topic.knobs:
+                st.button("New seed", key=f"_{topic.prefix}_reseed", on_click=self.draw_seed, type="tertiary")
+            st.button(
+                "Unpin" if self.pin else "Pin this run",
+                key=f"_{topic.prefix}_pinner",
+                on_click=self.toggle_pin,
+                type="tertiary",
+                help="Keep the present curves in gray behind the next ones.",
+            )
+            st.button("Reset", key=f"_{topic.prefix}_reset", on_click=self.reset, type="tertiary")
+
+    def scenario(self) -> Scenario | None:
+        """Return the scenario in force, None when the values are the visitor's own."""
+        return self.topic.scenario(self.topic.scenario_of(self.topic.settle(self.values)))
+
+    def _widget(self, knob: Knob) -> None:
+        """Draw one knob's control."""
+        key, value = self.topic.key(knob.name), self.values[knob.name]
+        shown = _to_widget(knob, value)
+        if key not in st.session_state:
+            st.session_state[key] = shown
+        shared: dict[str, Any] = {
+            "key": key,
+            "bind": "query-params",
+            "help": knob.help or None,
+            "on_change": self._changed,
+            "args": (knob.name,),
+        }
+        label = f"{knob.label or knob.name}{f', {knob.symbol}' if knob.symbol else ''}"
+        default = _to_widget(knob, knob.default)
+        if knob.kind == "bool":
+            st.toggle(label, value=default, **shared)
+        elif knob.kind == "choice":
+            options = self._choices(knob)
+            if shown not in options:
+                st.session_state[key] = options[0]
+            if len(options) <= 3 and sum(map(len, options)) <= 26:
+                st.segmented_control(label, options, default=default, required=True, **shared)
+            else:
+                st.selectbox(
+                    label, options, index=options.index(default) if default in options else 0, **shared
+                )
+        elif knob.kind == "choices":
+            st.multiselect(label, knob.choices, default=default, max_selections=knob.most or None, **shared)
+        elif knob.log:
+            st.select_slider(label, _grid(knob, value), value=shown, **shared)
+        else:
+            low, high = self._range(knob, value)
+            step: float | int = knob.step or (1 if knob.kind == "int" else (high - low) / 100)
+            number = int if knob.kind == "int" else float
+            st.slider(
+                label,
+                min_value=number(low),
+                max_value=number(high),
+                value=number(min(max(float(default), low), high)),
+                step=number(step),
+                format=None if knob.kind == "int" else f"%.{_places(step)}f{knob.unit}",
+                **shared,
+            )
+
+    def _choices(self, knob: Knob) -> tuple[str, ...]:
+        """Offer only the choices that make sense beside the other values."""
+        offered = self.topic.offers(self.values).get(knob.name)
+        return offered if offered else knob.choices
+
+    def _range(self, knob: Knob, value: Value) -> tuple[float, float]:
+        """Narrow a slider to what fits beside the other values; never so far that it cannot show its own."""
+        low, high = self.topic.limits(self.values).get(knob.name, (knob.low, knob.high))
+        assert isinstance(value, int | float)
+        return min(low, value), max(high, value)
+
+
+def show(knob: Knob, value: Value) -> str:
+    """Write a value for people."""
+    if isinstance(value, tuple):
+        return ", ".join(value)
+    if isinstance(value, bool | str):
+        return str(value)
+    return write(float(value), 4) + knob.unit
+
+
+def _places(step: float) -> int:
+    """Return the decimals that show one step."""
+    return max(0, -int(np.floor(np.log10(step) + 1e-9)))
+
+
+def _grid(knob: Knob, value: Value) -> list[str]:
+    """Return the stops of a logarithmic slider: steps of 12 % around the default, and the value itself."""
+    assert isinstance(value, int | float)
+    assert isinstance(knob.default, int | float)
+    low = knob.low if knob.low > 0 else knob.high * 1e-12
+    anchor = float(knob.default) or knob.high
+    ratio = 2.0 if knob.kind == "int" else _RATIO
+    powers = np.arange(
+        np.ceil(np.log(low / anchor) / np.log(ratio) - 1e-9),
+        np.floor(np.log(knob.high / anchor) / np.log(ratio) + 1e-9) + 1,
+    )
+    stops = {float(f"{anchor * ratio**k:.3g}") for k in powers}
+    stops |= {float(knob.default), float(value), knob.low, knob.high}
+    if knob.kind == "int":
+        return [knob.text(int(stop)) for stop in sorted(stops) if knob.low <= stop <= knob.high]  # type: ignore[misc]
+    return [knob.text(stop) for stop in sorted(stops) if knob.low <= stop <= knob.high]  # type: ignore[misc]
+
+
+def _to_widget(knob: Knob, value: Value) -> Any:
+    """Return the value as the knob's widget holds it."""
+    if knob.kind == "choices":
+        assert isinstance(value, tuple)
+        return list(value)
+    return knob.text(value) if knob.log else value
+
+
+def _from_widget(knob: Knob, raw: Any) -> Value:
+    """Return a widget's value as the knob has it; raises KnobError outside its range."""
+    if knob.log:
+        return knob.parse(str(raw))
+    if knob.kind == "choices":
+        return knob.check(tuple(raw))
+    return knob.check(raw)

@@ -1,0 +1,83 @@
+"""The menu: which pages there are, in which section, under which address."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+
+class Entry(NamedTuple):
+    """One page of the menu."""
+
+    script: str
+    title: str
+    icon: str
+    section: str
+    question: str
+
+
+# The questions stand here, not only in the topics, so that the landing page can show them at once.
+ENTRIES: Mapping[str, Entry] = {
+    "activations": Entry(
+        "pages/activations.py",
+        "Activations",
+        ":material/show_chart:",
+        "Signal",
+        "What does this function do to a signal and to its gradient?",
+    ),
+    "initialization": Entry(
+        "pages/initialization.py",
+        "Initialization",
+        ":material/stacked_line_chart:",
+        "Signal",
+        "Does a signal, and its gradient, survive fifty layers?",
+    ),
+    "batchnorm": Entry(
+        "pages/batchnorm.py",
+        "BatchNorm",
+        ":material/equalizer:",
+        "Layers",
+        "Why does the same sample come out differently in training and in evaluation?",
+    ),
+    "dropout": Entry(
+        "pages/dropout.py",
+        "Dropout",
+        ":material/blur_on:",
+        "Layers",
+        "What do you have to scale, and when?",
+    ),
+    "optimizers": Entry(
+        "pages/optimizers.py",
+        "Optimizers",
+        ":material/route:",
+        "Training",
+        "Which path does each rule take, and why?",
+    ),
+}
+
+_STARTED = "_started"
+
+
+def run() -> StreamlitPage:
+    """Declare the menu and return the page that the address names."""
+    sections: dict[str, list[StreamlitPage]] = {
+        "": [st.Page("pages/home.py", title="Layerwise", icon=":material/layers:", default=True)]
+    }
+    for name, entry in ENTRIES.items():
+        page = st.Page(entry.script, title=entry.title, icon=entry.icon, url_path=name)
+        sections.setdefault(entry.section, []).append(page)
+    st.session_state[_STARTED] = True
+    return st.navigation(sections, position="top")
+
+
+def require() -> None:
+    """Hand a page that was run without the entry point over to it.
+
+    Streamlit discovers a folder named ``pages`` by itself: the first deep link after a server start runs the
+    script without ``app.py``. Declaring the menu once makes the next run of this session go through it.
+    """
+    if not st.session_state.get(_STARTED):
+        st.set_page_config(page_title="Layerwise", layout="wide")
+        run()
+        st.rerun()

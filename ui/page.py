@@ -1,0 +1,117 @@
+"""A page: question, controls, figure, reading, tabs; the same order for every topic."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from charts.figure import Figure
+from charts.topic import Topic, View
+from core.knobs import quote
+from ui import figure, navigation, notes, viewport
+from ui.controls import Panel
+
+STYLE = """
+<style>
+[data-testid="stMainBlockContainer"] { padding: 4.2rem 2.5rem 3rem; max-width: 1640px; }
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] { gap: 0.6rem; }
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.7rem; }
+[data-testid="stSidebarHeader"] { min-height: 0; height: 2.2rem; padding-bottom: 0; }
+[data-testid="stSidebarContent"], .vega-bind, [data-testid="stVegaLiteChart"] { font-variant-numeric: tabular-nums; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4.2rem 1rem 3rem; } }
+.vega-bind { display: flex; gap: .6rem; align-items: center; font-size: .85rem; }
+.vega-bind-name { min-width: 0 !important; width: auto !important; }
+.vega-bind input[type=range] { width: min(320px, 45vw); }
+</style>
+"""
+
+
+def show(topic: Topic) -> None:
+    """Draw a topic's page."""
+    navigation.require()
+    st.set_page_config(page_title=f"{topic.title} · Layerwise")
+    st.html(STYLE)
+    panel = Panel(topic)
+    with st.sidebar:
+        panel.draw()
+    width = viewport.width()
+
+    st.markdown(f"##### {topic.question}")
+    said = st.container()
+    view = topic.view(panel.values)
+    with said:
+        _say(topic, panel, view)
+
+    main = view.figure
+    if panel.pin is not None:
+        main = main.pinned(topic.view(panel.pin).figure)
+
+    def click(point: dict[str, Any]) -> None:
+        if topic.click is not None:
+            panel.set(topic.click(point, panel.values))
+
+    figure.draw(main, width, f"{topic.prefix}_main", view.reading, click)
+    st.markdown(view.reading)
+    if panel.pin is not None:
+        st.caption(panel.pin_text())
+    _toolbar(topic, panel, main)
+    _lower(topic, panel, view, width)
+    viewport.watch()
+
+
+def _say(topic: Topic, panel: Panel, view: View) -> None:
+    """Say above the figure what to notice, what the link got wrong and what happened in the run."""
+    scenario = panel.scenario()
+    if scenario is not None:
+        st.caption(f"**{scenario.name}.** {scenario.notice}")
+    else:
+        st.caption("Your own settings. Choose a scenario to return to one of ours.")
+    if panel.problems:
+        shown = panel.problems[:4]
+        more = len(panel.problems) - len(shown)
+        text = "; ".join(_literal(line) for line in shown) + (f"; and {more} more" if more > 0 else "")
+        st.warning(f"Not used from the link, defaults instead: {text}", icon=":material/link_off:")
+    if view.events:
+        st.info("  \n".join(view.events), icon=":material/flag:")
+
+
+def _literal(text: str) -> str:
+    """Show foreign text as it is: nothing in it is Markdown, HTML or a formula."""
+    line = " ".join(text.split()).replace("`", "ˋ")
+    return f"`{line}`" if line else ""
+
+
+def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
+    """Offer the link to exactly this figure, and its caption."""
+    address = st.context.url or ""
+    query = urlencode(topic.query(panel.values), doseq=True)
+    link = f"{address.split('?')[0]}?{query}"
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        with st.popover("Copy link", icon=":material/link:", type="tertiary"):
+            st.caption("Opens this view with every parameter, whatever the defaults become.")
+            st.code(link, language=None, wrap_lines=True)
+        with st.popover("Caption", icon=":material/notes:", type="tertiary"):
+            st.caption("States every parameter; paste it below the figure.")
+            st.code(f"{main.title}. {main.caption}", language=None, wrap_lines=True)
+
+
+@st.fragment
+def _lower(topic: Topic, panel: Panel, view: View, width: int) -> None:
+    """Draw the tabs; only the open one computes."""
+    names = [*(tab.name for tab in view.tabs), "Why", "From the notes"]
+    places = st.tabs(names, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params")
+    for name, place in zip(names, places, strict=True):
+        if not place.open:
+            continue
+        with place:
+            if name == "Why":
+                st.markdown(view.why)
+            elif name == "From the notes":
+                notes.draw(topic.name, panel.choose)
+            else:
+                tab = next(tab for tab in view.tabs if tab.name == name)
+                for number, block in enumerate(tab.blocks()):
+                    if isinstance(block, Figure):
+                        figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}", block.title)
+                    else:
+                        st.markdown(block)
