@@ -242,9 +242,10 @@ def _figure(values: Values) -> Figure:
             "titles": rows(value=[f"Value f({inner})"], slope=[f"Slope {front}f′({inner})"]),
         },
         title="Activation functions and their slopes",
-        caption=(
-            f"{listed}; weight w = {number(w)}. Lines: closed form. Dark dots: centered differences of the value with "
-            f"h = 1e−5. Numbers on the slopes: their largest value. Dots at kinks: the subgradient PyTorch takes."
+        caption=f"{listed}; weight w = {number(w)}; PyTorch's conventions.",
+        key=(
+            "Lines: closed form. Dark dots: centered differences of the value, h = 1e−5. Numbers on the slopes: their "
+            "largest value. Dots at kinks: the subgradient PyTorch takes."
         ),
         alt=f"Values and slopes of {listed or 'no function'}.",
         ghosts={"ghost": "curves"},

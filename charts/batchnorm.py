@@ -178,7 +178,7 @@ def _spec(width: int) -> Spec:
         ),
         alt.Chart(named("verdict")).mark_rule(strokeWidth=2.6).encode(y=alt.Y("y:Q"), color=theme.color()),
         alt.Chart(named("verdict"))
-        .mark_text(align="right", baseline="bottom", dx=0, dy=-3, fontSize=theme.SMALL_SIZE)
+        .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(y=alt.Y("y:Q"), x=alt.value(right), text="label:N", color=theme.color()),
         heading("margin"),
     ).properties(width=right, height=tall, name="margin")
@@ -289,9 +289,7 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
             "margin": rows(
                 low=edges_low[kept], high=edges_high[kept], count=counts[kept], slot=theme.SLOTS["vermilion"]
             ),
-            "verdict": rows(
-                y=[evaluated], label=[f"evaluation {number(evaluated)}"], slot=theme.SLOTS["blue"]
-            ),
+            "verdict": rows(y=[evaluated], label=[f"eval {number(evaluated)}"], slot=theme.SLOTS["blue"]),
             "reach": rows(
                 step=[0, 0],
                 y=[
@@ -308,6 +306,10 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         },
         title="One sample in training and in evaluation",
         caption=_caption(values),
+        key=(
+            "Orange: one batch, as in training. Blue: stored, as in evaluation. Dark dots: expectation in closed form. "
+            "Dashed: truth. Gray band: 95 % of batch means, ±1.96σ/√N."
+        ),
         alt=f"Batch and running statistics over {values['steps']} steps, and one sample's output in both modes.",
         ghosts={"ghost": "stream"},
     )
@@ -323,9 +325,7 @@ def _caption(values: Values) -> str:
         f"Feature N({knob('mu')}, {knob('sigma')}²){drift}; batch size {values['batch_size']}, {values['steps']} steps, "
         f"{values['convention']} convention, {_momenta(values)}; running statistics start at "
         f"({knob('running_mean')}, {knob('running_var')}); γ {knob('gamma')}, β {knob('beta')}, ε {knob('eps')}; "
-        f"sample x = {knob('probe')} {sits} its training batch, never in the running statistics; seed {values['seed']}. "
-        "Orange: this batch (training). Blue: stored (evaluation). Dots: expectation in closed form. "
-        "Dashed: truth. Gray: ±1.96σ/√N."
+        f"sample x = {knob('probe')} {sits} its training batch, never in the running statistics; seed {values['seed']}."
     )
 
 

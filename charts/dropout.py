@@ -57,7 +57,7 @@ def _bases() -> dict[str, float]:
 
 
 _BASES = _bases()
-_BOTTOM = min(_BASES.values()) - 0.24
+BOTTOM, TOP = min(_BASES.values()) - 0.24, -0.12
 
 
 @lru_cache(maxsize=32)
@@ -68,7 +68,7 @@ def _spec(width: int) -> Spec:
     x = alt.X(
         "x:Q", title="output of the unit", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False)
     )
-    y = alt.Y("base:Q", axis=None, scale=alt.Scale(domain=[_BOTTOM, -0.12], nice=False))
+    y = alt.Y("base:Q", axis=None, scale=alt.Scale(domain=[BOTTOM, TOP], nice=False))
 
     def layer(name: str) -> Panel:
         return alt.Chart(named(name))
@@ -247,7 +247,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
                 )
             )
         about.append(_row(mode, k, result))
-    nothing = rows(low=[0.0], high=[0.0], base=_BOTTOM, top=_BOTTOM, x=0.0, mode="", slot=theme.MUTED, sd=0.0)
+    nothing = rows(low=[0.0], high=[0.0], base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED, sd=0.0)
     means = rows(
         x=result.train_mean,
         sd=np.sqrt(np.nan_to_num(result.train_var)),
@@ -274,9 +274,10 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "reach": rows(x=[-half, high + half]),
         },
         title="Scaling in training and in evaluation",
-        caption=(
-            f"One linear unit, {_settings(values)}. Orange: training outputs over masks, triangle at their mean. "
-            "Blue: evaluation. Dots: normal density with the mean and variance of the closed form."
+        caption=f"One linear unit, {_settings(values)}.",
+        key=(
+            "Orange: training outputs over masks, triangle at their mean. Blue: evaluation. Dots: normal density with "
+            "the mean and variance of the closed form."
         ),
         alt=f"Six rows of training outputs against evaluation, {_settings(values)}.",
         ghosts={"ghost": "means"},
@@ -330,9 +331,10 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
         build=_converging,
         data={"estimates": pd.concat(frames, ignore_index=True), **labels},
         title="Monte Carlo on its way to the closed form",
-        caption=(
-            f"{_settings(values)}. Lines: mean and unbiased variance of the first M outputs. Dots: closed form. "
-            "Bands: 95 % of runs lie within them."
+        caption=f"{_settings(values)}.",
+        key=(
+            "Lines: mean and unbiased variance of the first outputs. Dots: closed form. Bands: 95 % of runs lie within "
+            "them at each number of masks."
         ),
         alt=f"Running estimates of mean and variance against the closed form, {_settings(values)}.",
     )
@@ -410,7 +412,7 @@ def make(values: Values) -> View:
 
 def _converge(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> list[str | Figure]:
     figure = _convergence(values, result, closed)
-    return [figure, figure.caption]
+    return [figure]
 
 
 SCENARIOS = (

@@ -22,7 +22,8 @@ class Figure:
 
     ``build(width)`` returns the Vega-Lite specification for a column of that many pixels; it names its data
     sets and holds no data, no color and no number of this run, so that the browser redraws in place.
-    ``data`` maps each named data set to its frame. ``ghosts`` maps a data set that holds a pinned run to the
+    ``data`` maps each named data set to its frame. ``caption`` states every parameter, ``key`` what each mark
+    means where no label stands beside it. ``ghosts`` maps a data set that holds a pinned run to the
     data set it is pinned from. ``click`` names the selection a click on the figure makes, if any.
     """
 
@@ -32,6 +33,7 @@ class Figure:
     title: str
     caption: str
     alt: str
+    key: str = ""
     ghosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     click: str = ""
 

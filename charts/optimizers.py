@@ -698,7 +698,11 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
         title=f"Paths on {surface.name}",
         caption=(
             f"{_place(values)}; {steps} steps. {listed}. PyTorch's conventions; knobs not named are at its defaults. "
-            "Rates chosen for this picture, not tuned fairly. Ring: start. Crosses: minima. ×: path leaves the window."
+            "Rates chosen for this picture, not tuned fairly."
+        ),
+        key=(
+            "Ring: start. Crosses: minima. Big dots: the scrubbed step. × with a number: the step at which a path leaves. "
+            "Dark dots: closed form. Click the surface to move the start."
         ),
         alt=f"Paths of {', '.join(results) or 'no optimizer'} over {_place(values)}.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},

@@ -67,9 +67,9 @@ def forward_backward(
     shifted = bool(np.any(mean))
     signals, activations, gradients = [x], [], [top]
     for weight, bias in zip(weights, biases, strict=True):
-        rows = activation.f(signals[-1], **knobs)
+        rows: Array = activation.f(signals[-1], **knobs)
         activations.append(rows)
-        h = (std * rows) @ weight
+        h: Array = (std * rows) @ weight
         if shifted:
             h += mean * rows.sum(axis=-1, keepdims=True)
         signals.append(h + bias)
@@ -87,12 +87,12 @@ def root_mean_square(x: Array) -> Array:
     with np.errstate(over="ignore", under="ignore"):
         squares = np.vecdot(x, x)
     if np.all((squares > 1e-280) & (squares < 1e300)):
-        return np.sqrt(squares / x.shape[-1])
+        return np.asarray(np.sqrt(squares / x.shape[-1]))
     size = np.max(np.abs(x), axis=-1)
     scale = np.where((size > 0) & (size < math.inf), size, 1.0)
     with np.errstate(under="ignore"):
         scaled = x / scale[..., None]
-        return scale * np.sqrt(np.vecdot(scaled, scaled) / x.shape[-1])
+        return np.asarray(scale * np.sqrt(np.vecdot(scaled, scaled) / x.shape[-1]))
 
 
 def _weight_gradient_rms(activations: Array, gradients: Array) -> Array:
@@ -107,7 +107,8 @@ def _weight_gradient_rms(activations: Array, gradients: Array) -> Array:
     with np.errstate(under="ignore"):
         left, right = activations / a, gradients / d
         norm = np.sum((left @ left.mT) * (right @ right.mT), axis=(-2, -1))
-    return np.sqrt(np.maximum(norm, 0.0) / (m * n)) * a[..., 0, 0] * d[..., 0, 0]
+    # Rounding can leave a sum that is really 0 just below it.
+    return np.asarray(np.sqrt(np.maximum(norm, 0.0) / (m * n)) * a[..., 0, 0] * d[..., 0, 0])
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,7 @@ def propagate(
     seed: int,
     sigma_b: float = 0.0,
     knobs: Mapping[str, float] | None = None,
+    first: int = 0,
 ) -> Propagation:
     """Measure signal and gradient by layer in ``seeds`` random networks of equal width for each scheme.
 
@@ -152,21 +154,24 @@ def propagate(
         seed: non-negative integer from which all networks are drawn.
         sigma_b: standard deviation of the biases, 0 or more.
         knobs: parameters of φ.
+        first: index of the first network, 0 or more. A long run can be computed in parts and joined along
+            the seeds: ``first=0, seeds=5`` and then ``first=5, seeds=5`` are ``seeds=10``.
 
     Raises:
         ValueError: an argument is out of range.
     """
     _check_sizes(depth=depth, width=width, batch=batch, seeds=seeds)
-    if seed < 0:
-        raise ValueError(f"seed = {seed}: needs a whole number from 0")
+    for name, value in (("seed", seed), ("first", first)):
+        if value < 0:
+            raise ValueError(f"{name} = {value}: needs a whole number from 0")
     _check_spread(sigma_b)
     shape = (len(initializers), seeds, depth)
     signal, gradient = np.empty((*shape[:2], depth + 1)), np.empty((*shape[:2], depth + 1))
     weight_gradient = np.empty(shape)
     at_once = max(1, _ENTRIES_AT_ONCE // (depth * width * max(width, batch * len(initializers))))
-    for first in range(0, seeds, at_once):
-        networks = range(first, min(first + at_once, seeds))
-        part = slice(networks.start, networks.stop)
+    for start in range(0, seeds, at_once):
+        part = slice(start, min(start + at_once, seeds))
+        networks = range(first + part.start, first + part.stop)
         # Overflow to infinity and the NaN that follows are results here, found by `first_bad`.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for members, run in _families(
@@ -319,6 +324,7 @@ def mean_field_step(
 
 def _rms_of(activation: Activation, scale: Array, knobs: Mapping[str, float]) -> tuple[Array, Array]:
     """Return √E[φ(s z)²] and √E[φ'(s z)²] for standard deviations s (...), without leaving float64."""
+    scale = np.asarray(scale)
     value, slope = np.empty_like(scale), np.empty_like(scale)
     for group in by_size(scale):
         x, w = gaussian_nodes(scale[group], activation.kinks + activation.seams)

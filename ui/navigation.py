@@ -15,6 +15,7 @@ class Entry(NamedTuple):
     icon: str
     section: str
     question: str
+    sentence: str
 
 
 # The questions stand here, not only in the topics, so that the landing page can show them at once.
@@ -25,6 +26,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/show_chart:",
         "Signal",
         "What does this function do to a signal and to its gradient?",
+        "Slopes of sigmoid, tanh, ReLU and GELU: two of them go to 0 on both sides.",
     ),
     "initialization": Entry(
         "pages/initialization.py",
@@ -32,6 +34,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/stacked_line_chart:",
         "Signal",
         "Does a signal, and its gradient, survive fifty layers?",
+        "Five initializations through fifty layers of ReLU: one line stays level.",
     ),
     "batchnorm": Entry(
         "pages/batchnorm.py",
@@ -39,6 +42,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/equalizer:",
         "Layers",
         "Why does the same sample come out differently in training and in evaluation?",
+        "One sample: dots from training scatter round the truth, the line of evaluation has to find it.",
     ),
     "dropout": Entry(
         "pages/dropout.py",
@@ -46,6 +50,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/blur_on:",
         "Layers",
         "What do you have to scale, and when?",
+        "Six ways to use dropout: where the blue rule lies outside the hump, there is a bug.",
     ),
     "optimizers": Entry(
         "pages/optimizers.py",
@@ -53,6 +58,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/route:",
         "Training",
         "Which path does each rule take, and why?",
+        "GD, Momentum, RMSProp and Adam in a narrow valley, from the same start.",
     ),
 }
 

@@ -26,11 +26,16 @@ STYLE = """
 """
 
 
+def start(title: str) -> None:
+    """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
+    st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise")
+    st.html(STYLE)
+
+
 def show(topic: Topic) -> None:
     """Draw a topic's page."""
     navigation.require()
-    st.set_page_config(page_title=f"{topic.title} · Layerwise")
-    st.html(STYLE)
+    start(topic.title)
     panel = Panel(topic)
     with st.sidebar:
         panel.draw()
@@ -52,6 +57,7 @@ def show(topic: Topic) -> None:
 
     figure.draw(main, width, f"{topic.prefix}_main", view.reading, click)
     st.markdown(view.reading)
+    st.caption(main.key)
     if panel.pin is not None:
         st.caption(panel.pin_text())
     _toolbar(topic, panel, main)
@@ -63,7 +69,8 @@ def _say(topic: Topic, panel: Panel, view: View) -> None:
     """Say above the figure what to notice, what the link got wrong and what happened in the run."""
     scenario = panel.scenario()
     if scenario is not None:
-        st.caption(f"**{scenario.name}.** {scenario.notice}")
+        question = f"*{scenario.question}* " if scenario.question else ""
+        st.caption(f"**{scenario.name}.** {question}{scenario.notice}")
     else:
         st.caption("Your own settings. Choose a scenario to return to one of ours.")
     if panel.problems:
@@ -92,7 +99,7 @@ def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
             st.code(link, language=None, wrap_lines=True)
         with st.popover("Caption", icon=":material/notes:", type="tertiary"):
             st.caption("States every parameter; paste it below the figure.")
-            st.code(f"{main.title}. {main.caption}", language=None, wrap_lines=True)
+            st.code(f"{main.title}. {main.caption} {main.key}", language=None, wrap_lines=True)
 
 
 @st.fragment
@@ -113,5 +120,6 @@ def _lower(topic: Topic, panel: Panel, view: View, width: int) -> None:
                 for number, block in enumerate(tab.blocks()):
                     if isinstance(block, Figure):
                         figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}", block.title)
+                        st.caption(f"{block.caption} {block.key}")
                     else:
                         st.markdown(block)

@@ -38,7 +38,9 @@ def test_polynomials(power):
         exact = moment * q ** (power / 2)
         size = math.prod(range(1, power + 1, 2)) * q ** (power / 2)
         got = gaussian_mean(lambda x: x**power, q)
-    np.testing.assert_allclose(got, exact, rtol=1e-12 if moment else 0, atol=0 if moment else 1e-14 * size.max())
+    np.testing.assert_allclose(
+        got, exact, rtol=1e-12 if moment else 0, atol=0 if moment else 1e-14 * size.max()
+    )
     assert np.all(np.abs(got - exact) <= 1e-13 * size)
 
 
@@ -168,5 +170,5 @@ def test_input_is_not_changed():
 
 @pytest.mark.parametrize("q", [-1.0, math.inf, math.nan])
 def test_bad_q_is_refused(q):
-    with pytest.raises(ValueError, match="q = .*from 0"):
+    with pytest.raises(ValueError, match=r"q = .*from 0"):
         gaussian_mean(np.cos, np.array([1.0, q]))

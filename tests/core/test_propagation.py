@@ -1,0 +1,490 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.activations import ACTIVATIONS
+from core.initializers import INITIALIZERS, Initializer
+from core.propagation import (
+    FLOAT32_MAX,
+    FLOAT32_TINY,
+    first_bad,
+    forward_backward,
+    mean_field_step,
+    propagate,
+    propagate_theory,
+    root_mean_square,
+)
+from core.streams import stream
+
+GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "propagation.npz")
+RELU, TANH = ACTIVATIONS["ReLU"], ACTIVATIONS["tanh"]
+HE, LECUN = INITIALIZERS["He normal"], INITIALIZERS["LeCun normal"]
+FIVE = [INITIALIZERS[n] for n in ("N(0, 1)", "He normal", "Glorot normal", "PyTorch Linear", "N(0, 0.01²)")]
+SMALL = {"depth": 4, "width": 6, "batch": 3, "seeds": 2, "seed": 11}
+FIELDS = ("signal_rms", "gradient_rms", "weight_gradient_rms")
+
+every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
+every_scheme = pytest.mark.parametrize("scheme", INITIALIZERS)
+
+
+def steps(name, sigma_w2, sigma_b2, count, q=1.0):
+    """q⁰ … q^count and χ of each step, by iterating the map."""
+    q, chi = np.asarray(q, dtype=float), math.nan
+    out = [(q, chi)]
+    for _ in range(count):
+        q, chi = mean_field_step(ACTIVATIONS[name], q, sigma_w2, sigma_b2)
+        out.append((q, chi))
+    return np.array(out, dtype=float).T
+
+
+# The mean-field map against tables and closed forms
+
+TABLE = [
+    # φ, σ_w², {layer: q}, to ten printed decimals
+    ("ReLU", 2, {1: 1, 2: 1, 5: 1, 10: 1}),
+    ("ReLU", 1, {1: 0.5, 2: 0.25, 5: 0.03125, 10: 2.0**-10}),
+    ("tanh", 1, {1: 0.3942944904, 2: 0.2364504105, 5: 0.1034406081, 10: 0.0522000828}),
+    ("sigmoid", 1, {1: 0.2933790359, 2: 0.2660915631, 5: 0.2646870455, 10: 0.2646868752}),
+    ("GELU", 2, {1: 0.8504429651, 2: 0.7058970663, 5: 0.3269169471, 10: 0.0292562928}),
+    ("SELU", 1, {1: 1, 2: 1, 5: 1, 10: 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "sigma_w2", "expected"), TABLE)
+def test_second_moments_of_the_table(name, sigma_w2, expected):
+    q, _ = steps(name, sigma_w2, 0, 10)
+    for layer, value in expected.items():
+        assert q[layer] == pytest.approx(value, rel=0, abs=5.1e-11)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigma_w2", "chi", "count", "tolerance"),
+    [
+        ("ReLU", 2, 1, 10, 1e-14),
+        ("ReLU", 1, 0.5, 10, 1e-14),
+        ("sigmoid", 1, 0.0557207068, 60, 1e-9),
+        ("GELU", 2, 0.5, 80, 1e-6),  # the limit at q = 0, approached like √q
+        ("SELU", 1, 1.0715749925, 10, 1e-10),
+        ("tanh", (5 / 3) ** 2, 1.2098, 200, 5e-5),
+    ],
+)
+def test_slopes_at_the_fixed_point(name, sigma_w2, chi, count, tolerance):
+    assert steps(name, sigma_w2, 0, count)[1, -1] == pytest.approx(chi, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("sigma_b2", "sigma_w2"), [(0.05, 1.76095463961), (0.1, 1.98607264114), (0.3, 2.50512718968)]
+)
+def test_edge_of_chaos_of_tanh(sigma_b2, sigma_w2):
+    assert steps("tanh", sigma_w2, sigma_b2, 400)[1, -1] == pytest.approx(1, abs=1e-10)
+
+
+def test_tanh_decays_like_half_over_depth():
+    q = steps("tanh", 1, 0, 3000)[0]
+    assert 2 * 3000 * q[-1] == pytest.approx(1, rel=0.01)
+
+
+def test_step_at_q_zero_and_with_biases():
+    q, chi = mean_field_step(ACTIVATIONS["sigmoid"], 0.0, 3.0, 0.2)
+    assert (q, chi) == (pytest.approx(3 * 0.25 + 0.2, rel=1e-15), pytest.approx(3 / 16, rel=1e-15))
+
+
+def test_step_broadcasts_and_agrees_with_single_calls():
+    q = np.array([1e-8, 0.1, 1.0, 30.0, 1e6])
+    w = np.array([[0.5], [2.0]])
+    both = mean_field_step(TANH, q, w, 0.1)
+    assert both[0].shape == both[1].shape == (2, 5)
+    for i in range(2):
+        for j in range(5):
+            single = mean_field_step(TANH, q[j], w[i, 0], 0.1)
+            np.testing.assert_allclose([b[i, j] for b in both], single, rtol=1e-13)
+
+
+@pytest.mark.parametrize("slope", [0.01, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("q", [1e-290, 1e-9, 1.0, 1e9, 1e290])
+def test_leaky_relu_with_any_slope_at_any_size(slope, q):
+    knob = ACTIVATIONS["leaky ReLU"].knobs[0].name
+    got = mean_field_step(ACTIVATIONS["leaky ReLU"], q, 1.5, 0.0, {knob: slope})
+    half = 1.5 * (1 + slope**2) / 2
+    np.testing.assert_allclose(got, [half * q, half], rtol=1e-13)
+
+
+@every_activation
+def test_step_against_a_dense_sum(name):
+    # A midpoint rule with 2·10⁶ cells: 1e-12 where φ is smooth, 1e-6 per jump.
+    z = (np.arange(2_000_000) + 0.5) * (24 / 2_000_000) - 12
+    density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi) * (24 / 2_000_000)
+    activation = ACTIVATIONS[name]
+    for q in (0.05, 1.0, 9.0):
+        x = math.sqrt(q) * z
+        expected = [np.sum(g(x) ** 2 * density) for g in (activation.f, activation.df)]
+        got = mean_field_step(activation, q, 1.0, 0.0)
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-14)
+        if not activation.kinks + activation.seams:
+            np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-14)
+
+
+@pytest.mark.parametrize("bad", [{"q": -1.0}, {"sigma_w2": math.nan}, {"sigma_b2": -0.1}, {"q": math.inf}])
+def test_step_refuses_impossible_variances(bad):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))} = .*from 0"):
+        mean_field_step(TANH, **{"q": 1.0, "sigma_w2": 1.0, "sigma_b2": 0.0, **bad})
+
+
+# Theory by layer
+
+
+def test_theory_iterates_the_step():
+    theory = propagate_theory(TANH, [LECUN, HE], depth=12, width=40, batch=3, sigma_b=0.2)
+    for i, sigma_w2 in enumerate((1.0, 2.0)):
+        q, chi = steps("tanh", sigma_w2, 0.04, 12)
+        np.testing.assert_allclose(theory.signal_rms[i], np.sqrt(q), rtol=1e-13)
+        np.testing.assert_allclose(theory.slope[i], chi[1:], rtol=1e-13)
+        below = np.cumprod(np.append(1.0, chi[:0:-1]))[::-1]
+        np.testing.assert_allclose(theory.gradient_rms[i], np.sqrt(below), rtol=1e-12)
+        phi2 = (q[1:] - 0.04) / sigma_w2
+        np.testing.assert_allclose(theory.weight_gradient_rms[i] ** 2, 3 * phi2 * below[1:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("width", [1, 64, 1024])
+def test_theory_of_the_default_schemes_with_relu(width):
+    theory = propagate_theory(RELU, FIVE, depth=100, width=width)
+    factor = np.sqrt([width / 2, 1, 1 / 2, 1 / 6, 1e-4 * width / 2])[:, None]
+    layers = np.arange(101)
+    np.testing.assert_allclose(theory.signal_rms, factor**layers, rtol=1e-12)
+    np.testing.assert_allclose(theory.gradient_rms, factor ** layers[::-1], rtol=1e-12)
+
+
+def test_theory_stays_exact_where_the_second_moment_leaves_float64():
+    theory = propagate_theory(ACTIVATIONS["identity"], FIVE[::4], depth=100, width=1024)
+    np.testing.assert_allclose(theory.signal_rms[0], 32.0 ** np.arange(101), rtol=1e-12)
+    tiny = propagate_theory(ACTIVATIONS["identity"], FIVE[::4], depth=100, width=1)
+    np.testing.assert_allclose(tiny.signal_rms[1], 0.01 ** np.arange(101), rtol=1e-12)  # q = 1e-400
+
+
+def test_theory_of_zeros_is_the_bias_and_of_a_constant_is_nan():
+    schemes = [INITIALIZERS["zeros"], INITIALIZERS["constant"]]
+    theory = propagate_theory(TANH, schemes, depth=3, width=8, sigma_b=0.3)
+    np.testing.assert_array_equal(theory.signal_rms[0], [1, 0.3, 0.3, 0.3])
+    np.testing.assert_array_equal(theory.gradient_rms[0], [0, 0, 0, 1])
+    for field in (*FIELDS, "slope"):
+        assert np.all(np.isnan(getattr(theory, field)[1]))
+
+
+@every_activation
+def test_theory_exists_for_every_activation(name):
+    theory = propagate_theory(ACTIVATIONS[name], [LECUN, INITIALIZERS["orthogonal"]], depth=3, width=16)
+    assert np.all(np.isfinite(theory.signal_rms))
+    np.testing.assert_allclose(theory.signal_rms[0], theory.signal_rms[1], rtol=1e-14)
+    assert theory.signal_rms.shape == theory.gradient_rms.shape == (2, 4)
+    assert theory.weight_gradient_rms.shape == theory.slope.shape == (2, 3)
+
+
+# One pass against PyTorch and against finite differences
+
+GOLDEN_NAMES = sorted({key.split(" ")[0] for key in GOLDEN.files if " " in key})
+
+
+@pytest.mark.parametrize("name", GOLDEN_NAMES)
+def test_golden_pytorch(name):
+    depth = sum(key.startswith("W") for key in GOLDEN.files)
+    weights = [GOLDEN[f"W{l}"] for l in range(1, depth + 1)]
+    biases = [GOLDEN[f"b{l}"] for l in range(1, depth + 1)]
+    run = forward_backward(ACTIVATIONS[name], GOLDEN["x"], weights, biases, GOLDEN["top"])
+    for l in range(depth + 1):
+        np.testing.assert_allclose(run.signals[l], GOLDEN[f"{name} h{l}"], rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(run.gradients[l], GOLDEN[f"{name} dh{l}"], rtol=1e-12, atol=1e-13)
+        rms = root_mean_square(run.gradients[l].ravel())
+        assert rms == pytest.approx(np.sqrt(np.mean(GOLDEN[f"{name} dh{l}"] ** 2)), rel=1e-12)
+    for l in range(1, depth + 1):
+        gradient = run.activations[l - 1].T @ run.gradients[l]
+        np.testing.assert_allclose(gradient, GOLDEN[f"{name} dW{l}"], rtol=1e-12, atol=1e-13)
+
+
+def test_rows_with_their_own_std_and_mean_see_their_own_weights():
+    rng = np.random.default_rng(0)
+    x, top, unit = rng.normal(size=(2, 5)), rng.normal(size=(2, 3)), rng.normal(size=(5, 3))
+    std, mean = np.array([[0.5], [2.0]]), np.array([[0.1], [-1.0]])
+    run = forward_backward(TANH, x, [unit], [0.0], top, std=std, mean=mean)
+    for row in range(2):
+        weights = [mean[row] + std[row] * unit]
+        alone = forward_backward(TANH, x[[row]], weights, [0.0], top[[row]])
+        np.testing.assert_allclose(run.signals[1][row], alone.signals[1][0], rtol=1e-13)
+        np.testing.assert_allclose(run.gradients[0][row], alone.gradients[0][0], rtol=1e-13)
+
+
+def test_pass_leaves_inputs_alone_and_keeps_float32():
+    rng = np.random.default_rng(1)
+    x, w, top = (rng.normal(size=s).astype(np.float32) for s in ((4, 5), (5, 3), (4, 3)))
+    copies = [a.copy() for a in (x, w, top)]
+    run = forward_backward(RELU, x, [w], [np.zeros(3, np.float32)], top)
+    assert {a.dtype for part in run for a in part} == {np.dtype(np.float32)}
+    for now, before in zip((x, w, top), copies, strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+def test_pass_needs_a_bias_for_each_layer():
+    with pytest.raises(ValueError):
+        forward_backward(RELU, np.ones((1, 2)), [np.eye(2)] * 2, [0.0], np.ones((1, 2)))
+
+
+# The experiment against its definition
+
+
+def by_hand(activation, scheme, *, depth, width, batch, seeds, seed, sigma_b=0.0):
+    """The experiment as its docstring tells it, one network at a time, with the drawn weights themselves."""
+    out = {name: np.empty((seeds, depth + (name != "weight_gradient_rms"))) for name in FIELDS}
+    for n in range(seeds):
+        h = stream(seed, n, 0).standard_normal((batch, width))
+        delta = stream(seed, n, 0, 0).standard_normal((batch, width))
+        weights = [scheme.draw(width, width, stream(seed, n, l)) for l in range(1, depth + 1)]
+        signals = [h]
+        for l, w in enumerate(weights, start=1):
+            b = sigma_b * stream(seed, n, l, 0).standard_normal((1, width))
+            signals.append(activation.f(signals[-1]) @ w + b)
+        out["signal_rms"][n] = [np.sqrt(np.mean(h**2)) for h in signals]
+        out["gradient_rms"][n, depth] = np.sqrt(np.mean(delta**2))
+        for l in range(depth, 0, -1):
+            dw = activation.f(signals[l - 1]).T @ delta
+            out["weight_gradient_rms"][n, l - 1] = np.sqrt(np.mean(dw**2))
+            delta = (delta @ weights[l - 1].T) * activation.df(signals[l - 1])
+            out["gradient_rms"][n, l - 1] = np.sqrt(np.mean(delta**2))
+    return out
+
+
+@every_scheme
+@pytest.mark.parametrize(("batch", "sigma_b"), [(3, 0.0), (20, 0.4)])  # small and large batches differ inside
+def test_experiment_is_its_definition(scheme, batch, sigma_b):
+    kw = {**SMALL, "batch": batch, "sigma_b": sigma_b}
+    others = [INITIALIZERS[n] for n in ("orthogonal", "constant", "He normal", "LeCun uniform")]
+    run = propagate(TANH, [*others, INITIALIZERS[scheme]], **kw)
+    hand = by_hand(TANH, INITIALIZERS[scheme], **kw)
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(run, field)[-1], hand[field], rtol=1e-11, atol=1e-300)
+
+
+@every_activation
+def test_experiment_is_its_definition_for_every_activation(name):
+    run = propagate(ACTIVATIONS[name], [LECUN], **SMALL)
+    hand = by_hand(ACTIVATIONS[name], LECUN, **SMALL)
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(run, field)[0], hand[field], rtol=1e-10, atol=1e-300)
+
+
+def test_shapes():
+    run = propagate(RELU, FIVE, **SMALL)
+    assert run.signal_rms.shape == run.gradient_rms.shape == (5, 2, 5)
+    assert run.weight_gradient_rms.shape == (5, 2, 4)
+
+
+def test_knobs_reach_the_activation_and_a_misspelt_one_is_refused():
+    leaky = ACTIVATIONS["leaky ReLU"]
+    knob = leaky.knobs[0].name
+    linear = propagate(ACTIVATIONS["identity"], [LECUN], **SMALL)
+    run = propagate(leaky, [LECUN], knobs={knob: 1.0}, **SMALL)
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(run, field), getattr(linear, field), rtol=1e-14)
+    for call in (
+        lambda: propagate(leaky, [LECUN], knobs={"slop": 1.0}, **SMALL),
+        lambda: propagate_theory(leaky, [LECUN], depth=2, width=4, knobs={"slop": 1.0}),
+    ):
+        with pytest.raises(TypeError):
+            call()
+
+
+def test_more_depth_extends_the_forward_pass_bit_for_bit():
+    kw = {"width": 32, "batch": 4, "seeds": 3, "seed": 5, "sigma_b": 0.1}
+    short, long = (propagate(TANH, FIVE, depth=depth, **kw) for depth in (50, 60))
+    np.testing.assert_array_equal(long.signal_rms[..., :51], short.signal_rms)
+    np.testing.assert_array_equal(long.gradient_rms[..., -1], short.gradient_rms[..., -1])
+
+
+def test_more_seeds_extend_the_result_bit_for_bit():
+    kw = {"depth": 12, "width": 32, "batch": 4, "seed": 5}
+    few, many = (propagate(RELU, FIVE, seeds=seeds, **kw) for seeds in (3, 7))
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(many, field)[:, :3], getattr(few, field))
+    rest = propagate(RELU, FIVE, seeds=4, first=3, **kw)
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(many, field)[:, 3:], getattr(rest, field))
+
+
+def test_networks_in_parts_are_the_networks_at_once(monkeypatch):
+    whole = propagate(TANH, FIVE, **{**SMALL, "seeds": 5})
+    monkeypatch.setattr("core.propagation._ENTRIES_AT_ONCE", 2 * 4 * 6 * 15)
+    parts = propagate(TANH, FIVE, **{**SMALL, "seeds": 5})
+    for field in FIELDS:
+        np.testing.assert_array_equal(getattr(parts, field), getattr(whole, field))
+
+
+def test_other_schemes_do_not_change_a_scheme():
+    alone = propagate(TANH, [HE], **SMALL)
+    among = propagate(TANH, [*FIVE, INITIALIZERS["orthogonal"]], **SMALL)
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(among, field)[1], getattr(alone, field)[0], rtol=1e-12)
+
+
+def test_streams_of_input_top_weights_and_biases_differ():
+    places = [(n, *place) for n in range(2) for place in ((0,), (0, 0), (1,), (1, 0), (2,), (2, 0))]
+    firsts = [stream(0, *place).standard_normal() for place in places]
+    assert len(set(firsts)) == len(places)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 40])
+def test_schemes_of_one_family_are_scaled_copies_in_a_relu_net(batch):
+    run = propagate(RELU, FIVE, depth=20, width=16, batch=batch, seeds=2, seed=3)
+    ratio = math.sqrt(1 / 2)  # Glorot over He in square layers
+    layers = np.arange(21)
+    np.testing.assert_allclose(run.signal_rms[2], run.signal_rms[1] * ratio**layers, rtol=1e-12)
+    np.testing.assert_allclose(run.gradient_rms[2], run.gradient_rms[1] * ratio ** layers[::-1], rtol=1e-12)
+    # the weight gradient's level moves with the scale, its slope over depth does not
+    scaled = run.weight_gradient_rms[1] * ratio**19
+    np.testing.assert_allclose(run.weight_gradient_rms[2], scaled, rtol=1e-12)
+
+
+def test_orthogonal_linear_net_keeps_every_length():
+    run = propagate(ACTIVATIONS["identity"], [INITIALIZERS["orthogonal"]], **{**SMALL, "depth": 100})
+    for field in FIELDS[:2]:
+        rms = getattr(run, field)
+        np.testing.assert_allclose(rms, rms[..., :1] * np.ones(101), rtol=1e-11)
+
+
+# Experiment against theory
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("ReLU", "He normal"),
+        ("ReLU", "He uniform"),
+        ("ReLU", "PyTorch Linear"),
+        ("tanh", "LeCun normal"),
+        ("tanh", "orthogonal"),
+        ("sigmoid", "LeCun normal"),
+        ("SELU", "LeCun normal"),
+        ("GELU", "He normal"),
+    ],
+)
+def test_mean_over_networks_agrees_with_theory(name, scheme):
+    kw = {"depth": 5, "width": 128, "batch": 4}  # 5·depth/width < 0.2
+    run = propagate(ACTIVATIONS[name], [INITIALIZERS[scheme]], seeds=60, seed=1, **kw)
+    theory = propagate_theory(ACTIVATIONS[name], [INITIALIZERS[scheme]], **kw)
+    for field in FIELDS:
+        second = getattr(run, field)[0] ** 2
+        error = second.std(axis=0, ddof=1) / math.sqrt(len(second))
+        assert np.all(np.abs(second.mean(axis=0) - getattr(theory, field)[0] ** 2) < 4 * error)
+        assert np.all(error < 0.1 * second.mean(axis=0))  # so that agreement means something
+
+
+def test_mean_with_biases_agrees_with_theory():
+    kw = {"depth": 5, "width": 128, "batch": 4, "sigma_b": 0.5}
+    run = propagate(TANH, [LECUN, INITIALIZERS["zeros"]], seeds=60, seed=2, **kw)
+    theory = propagate_theory(TANH, [LECUN, INITIALIZERS["zeros"]], **kw)
+    second = run.signal_rms**2
+    error = second.std(axis=1, ddof=1) / math.sqrt(60)
+    assert np.all(np.abs(second.mean(axis=1) - theory.signal_rms**2) < 4 * error)
+
+
+# Extremes
+
+
+def test_default_scenario_leaves_float32_where_it_should():
+    theory = propagate_theory(RELU, FIVE, depth=100, width=64)
+    assert [first_bad(rms) for rms in theory.signal_rms] == [52, None, None, 98, 31]
+
+
+@pytest.mark.parametrize("name", ["ReLU", "tanh", "identity", "sigmoid", "squared ReLU"])
+@pytest.mark.parametrize(("depth", "width", "batch"), [(100, 1, 1), (1, 1, 1), (100, 7, 1), (100, 64, 2)])
+def test_edges_run_without_a_warning(name, depth, width, batch):
+    schemes = list(INITIALIZERS.values())
+    run = propagate(ACTIVATIONS[name], schemes, depth=depth, width=width, batch=batch, seeds=2, seed=0)
+    assert np.all(np.isfinite(run.signal_rms[..., 0]))
+    assert np.all(run.signal_rms[~np.isnan(run.signal_rms)] >= 0)
+    propagate_theory(ACTIVATIONS[name], schemes, depth=depth, width=width)
+
+
+def test_rms_survives_where_squares_do_not():
+    run = propagate(ACTIVATIONS["identity"], FIVE, depth=100, width=64, batch=2, seeds=2, seed=0)
+    loud, quiet = 64.0, 1e-2  # unit draws shared: N(0, 0.01²) is N(0, 1) times 0.01 a layer
+    assert np.all(run.signal_rms[0, :, -1] > 1e80)
+    ratio = np.log10(run.signal_rms[4] / run.signal_rms[0])
+    np.testing.assert_allclose(ratio, np.log10(quiet) * np.arange(101) * np.ones((2, 1)), atol=1e-9)
+    wide = [Initializer("wide", lambda m, n: 1e2 * loud, "normal", "", "")]
+    run = propagate(ACTIVATIONS["identity"], wide, depth=60, width=4, batch=2, seeds=2, seed=0)
+    assert np.all(np.isfinite(run.signal_rms))
+    assert np.all(run.signal_rms[..., -1] > 1e200)
+    assert np.all(np.isfinite(run.weight_gradient_rms))
+    narrow = [Initializer("narrow", lambda m, n: 1e-5, "normal", "", "")]
+    run = propagate(ACTIVATIONS["identity"], narrow, depth=50, width=4, batch=2, seeds=2, seed=0)
+    assert np.all(run.signal_rms > 0)
+    assert np.all(run.signal_rms[..., -1] < 1e-220)
+    assert np.all(run.weight_gradient_rms > 0)
+
+
+def test_overflow_of_float64_is_recorded_not_hidden():
+    bursting = [Initializer("bursting", lambda m, n: 1e10, "normal", "", "")]
+    run = propagate(ACTIVATIONS["identity"], bursting, depth=40, width=4, batch=2, seeds=1, seed=0)
+    rms = run.signal_rms[0, 0]
+    assert first_bad(rms) == 4
+    first = first_bad(rms, low=0, high=np.finfo(np.float64).max)
+    assert 28 <= first <= 32
+    assert not np.any(np.isfinite(rms[first:]))
+    theory = propagate_theory(ACTIVATIONS["identity"], bursting, depth=40, width=4)
+    assert abs(first_bad(theory.signal_rms[0], low=0, high=np.finfo(np.float64).max) - first) <= 1
+
+
+def test_zeros_are_exact():
+    run = propagate(RELU, [INITIALIZERS["zeros"]], **SMALL)
+    assert np.all(run.signal_rms[..., 1:] == 0)
+    assert np.all(run.gradient_rms[..., :-1] == 0)
+    assert np.all(run.weight_gradient_rms[..., :-1] == 0)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-170, 1e-300, 5e-324, 1e170, 1e300])
+def test_root_mean_square(scale):
+    x = np.array([[3.0, -4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [2.0, 2.0, -2.0, 2.0]])
+    np.testing.assert_allclose(
+        root_mean_square(x * scale), [2.5 * scale, 0, 2 * scale], rtol=1e-15, atol=5e-324
+    )
+    assert root_mean_square(np.array([math.inf, 1.0])) == math.inf
+    assert np.isnan(root_mean_square(np.array([math.nan, 1.0])))
+
+
+def test_first_bad():
+    assert first_bad([1.0, 1e-37, 1e-39, 1e-40]) == 2
+    assert first_bad([1.0, 1e38, 1e39]) == 2
+    assert first_bad([1.0, FLOAT32_TINY, FLOAT32_MAX]) is None
+    assert first_bad([1.0, math.inf, math.nan]) == 1
+    assert first_bad([1.0, math.nan]) == 1
+    assert first_bad([1.0, 0.0, 0.0]) is None
+    assert first_bad([1e-50, 1e-40, 1e-30, 1.0], backward=True) == 1
+    assert first_bad([1.0, 5.0, 20.0], high=10) == 2
+    assert first_bad([]) is None
+    with pytest.raises(ValueError, match="needs one row"):
+        first_bad(np.ones((2, 3)))
+
+
+def test_float32_limits():
+    assert np.finfo(np.float32).tiny == FLOAT32_TINY
+    assert np.finfo(np.float32).max == FLOAT32_MAX
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("depth", 0), ("width", 0), ("batch", -1), ("seeds", 0), ("seed", -1), ("first", -1), ("sigma_b", -0.1)],
+)
+def test_arguments_out_of_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} = {value}: needs"):
+        propagate(RELU, [HE], **{**SMALL, name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [("depth", 0), ("width", 0), ("batch", 0), ("sigma_b", math.nan)])
+def test_theory_refuses_arguments_out_of_range(name, value):
+    with pytest.raises(ValueError, match=f"{name} = {value}: needs"):
+        propagate_theory(RELU, [HE], **{"depth": 3, "width": 4, name: value})
+
+
+def test_no_schemes_give_empty_results():
+    assert propagate(RELU, [], **SMALL).signal_rms.shape == (0, 2, 5)
+    assert propagate_theory(RELU, [], depth=4, width=6).signal_rms.shape == (0, 5)
