@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import theme
-from charts.figure import NARROW, Figure, Panel, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, words
-from core.activations import ACTIVATIONS, Activation
+from core.activations import ACTIVATIONS
 from core.knobs import Knob, number
 
 Array = np.ndarray
@@ -40,6 +40,7 @@ STYLES = theme.styles(
 
 _REACH = 6.0
 _GRAIN = 0.05
+_GRID = np.round(np.arange(-_REACH, _REACH + _GRAIN / 2, _GRAIN), 10)
 _CURSOR = 3.0
 _LAYERS = 10
 _DIFFERENCE = 1e-5
@@ -117,7 +118,8 @@ def _spec(width: int) -> Spec:
                 .encode(x=x, y=y, text="label:N", color=theme.color()),
             ]
         layers += [
-            alt.Chart(named(f"{name}_kinks"))
+            alt.Chart(named("kinks"))
+            .transform_filter("datum.slot >= 0")
             .mark_point(filled=True, size=34, opacity=1)
             .encode(x=x, y=y, color=theme.color(), tooltip=[alt.Tooltip("note:N", title="at the kink")]),
             now.mark_point(filled=True, size=75, opacity=1).encode(
@@ -147,98 +149,86 @@ def _spec(width: int) -> Spec:
     )
 
 
-def _curve(name: str, values: Values) -> tuple[Array, Array, Array, Array]:
-    """Return z, φ(wz), w·φ'(wz) and whether a point is one of a pair that encloses a jump."""
-    entry, settings = ACTIVATIONS[name], _settings(name, values)
-    w = real(values, "weight")
-    z = np.round(np.arange(-_REACH, _REACH + _GRAIN / 2, _GRAIN), 10)
+class _Curve(NamedTuple):
+    """A function over the window; ``jump`` marks pairs of points that enclose a jump of value or slope."""
+
+    z: Array
+    value: Array
+    slope: Array
+    jump: Array
+    kinks: Array
+
+    @property
+    def away(self) -> Array:
+        """Points of the grid that differences do not reach across a kink from."""
+        z: Array = self.z[~self.jump]
+        if not len(self.kinks):
+            return z
+        apart: Array = np.abs(z[:, None] - self.kinks).min(axis=1)
+        return z[apart > 2 * _DIFFERENCE]
+
+
+def _curve(name: str, values: Values) -> _Curve:
+    """Evaluate f(wz) and w·f'(wz); next to every kink stand two points, so that a jump is drawn upright."""
+    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
     kinks = np.array([k / w for k in entry.kinks_at(**settings) if abs(k / w) < _REACH])
     sides = np.concatenate([kinks - 1e-9, kinks + 1e-9])
-    points = np.concatenate([z, sides])
-    order = np.argsort(points, kind="stable")
-    edge = np.concatenate([np.zeros(len(z), bool), np.ones(len(sides), bool)])
-    # At the kink itself the slope is one subgradient: a dot of its own, not a point of the line.
-    drawn = points[order]
-    return drawn, entry.f(w * drawn, **settings), w * entry.df(w * drawn, **settings), edge[order]
+    z = np.concatenate([_GRID, sides])
+    order = np.argsort(z, kind="stable")
+    z = z[order]
+    jump = order >= len(_GRID)
+    return _Curve(z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), jump, kinks)
 
 
-def _figure(values: Values) -> Figure:
-    names = _chosen(values)
+def _differences(name: str, values: Values, z: Array) -> Array:
+    """Measure the slope at z by centered differences of the value."""
+    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
+    rise: Array = entry.f(w * (z + _DIFFERENCE), **settings) - entry.f(w * (z - _DIFFERENCE), **settings)
+    return rise / (2 * _DIFFERENCE)
+
+
+def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
     w = real(values, "weight")
-    frames, measured, peaks, kinks = [], [], [], []
-    for name in names:
-        style, entry, settings = STYLES[name], ACTIVATIONS[name], _settings(name, values)
-        z, value, slope, edge = _curve(name, values)
-        corners = np.array([k / w for k in entry.kinks_at(**settings)])
-        on_kink = np.isin(np.round(z, 12), np.round(corners, 12)) & ~edge
-        frames.append(
-            rows(
-                z=z, value=value, slope=np.where(on_kink, np.nan, slope), edge=edge | on_kink, name=name,
-                slot=np.int8(style.slot), dash=np.int8(style.dash),
-            )
+    ends = {
+        column: _ends(np.array([getattr(curve, column)[-1] for curve in curves.values()]), curves, column)
+        for column in ("value", "slope")
+    }
+    drawn: list[Part] = []
+    measured: list[Part] = []
+    peaks: list[Part] = []
+    kinks: list[Part] = []
+    for k, (name, curve) in enumerate(curves.items()):
+        style = STYLES[name]
+        drawn.append(
+            {"z": curve.z, "value": curve.value, "slope": curve.slope, "edge": curve.jump, "name": name,
+             "slot": np.int8(style.slot), "dash": np.int8(style.dash),
+             "value_label": ends["value"][k], "slope_label": ends["slope"][k]}
         )  # fmt: skip
-        at_kinks = frames[-1][on_kink].assign(slope=slope[on_kink], edge=False)
-        frames[-1] = pd.concat([frames[-1], at_kinks.assign(name=name)], ignore_index=True).sort_values(
-            "z", kind="stable"
-        )
-        for corner in corners[np.abs(corners) <= _REACH]:
-            at = np.array([corner * w])
-            kinks.append(
-                (
-                    corner,
-                    float(entry.f(at, **settings)[0]),
-                    w * float(entry.df(at, **settings)[0]),
-                    name,
-                    style.slot,
-                )
-            )
-        every = z[~edge][::12]
-        away = (
-            every[np.all(np.abs(every[:, None] - corners[None, :]) > 2 * _DIFFERENCE, axis=1)]
-            if len(corners)
-            else every
-        )
-        rise = entry.f(w * (away + _DIFFERENCE), **settings) - entry.f(w * (away - _DIFFERENCE), **settings)
-        measured.append(rows(z=away, slope=rise / (2 * _DIFFERENCE), name=name))
-        top = _peak(z, slope)
+        away = curve.away[::12]
+        measured.append({"z": away, "slope": _differences(name, values, away)})
+        top = _peak(curve)
         if top is not None:
-            peaks.append((*top, name, style.slot))
+            peaks.append({"z": [curve.z[top]], "slope": curve.slope[top], "label": number(float(curve.slope[top])),
+                          "slot": style.slot})  # fmt: skip
+        for kink in curve.kinks:
+            value, slope = _at(name, values, kink)
+            kinks.append({"z": [kink], "value": value, "slope": slope, "slot": style.slot,
+                          "note": f"{name}: slope {number(slope)} by convention"})  # fmt: skip
     nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, edge=False, name="", slot=theme.MUTED, dash=0, label="", note=""
-    )
-    curves = pd.concat(frames or [nothing], ignore_index=True)
-    for column in ("value", "slope"):
-        low, high = float(curves[column].min()), float(curves[column].max())
-        if not high > low:
-            low, high = low - 0.5, high + 0.5
-        ends = (
-            curves[np.isclose(curves.z, _REACH)]
-            .drop_duplicates("name", keep="last")
-            .set_index("name")[column]
-        )
-        wanted = np.array([float(ends[name]) for name in names])
-        placed = spread(wanted, 0.055 * (high - low), low, high)
-        curves[f"{column}_label"] = curves["name"].map(dict(zip(names, placed, strict=True))).astype(float)
-    curves["name"] = curves["name"].astype("category")
-    corner = rows(
-        z=[k[0] for k in kinks], value=[k[1] for k in kinks], slope=[k[2] for k in kinks],
-        note=[f"{k[3]}: slope {number(k[2])} by convention" for k in kinks], slot=[k[4] for k in kinks],
-    ) if kinks else nothing.iloc[:0].assign(z=0.0)  # fmt: skip
+        z=[0.0], value=0.0, slope=0.0, edge=True, name="", slot=-1, dash=0, label="", note="", value_label=0.0,
+        slope_label=0.0,
+    )  # fmt: skip
     inner = "z" if w == 1 else f"{number(w)}z"
     front = "" if w == 1 else f"{number(w)} · "
-    listed = ", ".join(_describe(name, values) for name in names)
+    listed = ", ".join(_describe(name, values) for name in curves)
     return Figure(
         name="activations/curves",
         build=_spec,
         data={
-            "curves": curves,
-            "measured": pd.concat(measured, ignore_index=True) if measured else nothing,
-            "peaks": rows(
-                z=[p[0] for p in peaks], slope=[p[1] for p in peaks], label=[number(p[1]) for p in peaks],
-                slot=[p[3] for p in peaks],
-            ) if peaks else nothing,
-            "value_kinks": corner if kinks else nothing,
-            "slope_kinks": corner if kinks else nothing,
+            "curves": rows(*drawn) if drawn else nothing,
+            "measured": rows(*measured) if measured else nothing,
+            "peaks": rows(*peaks) if peaks else nothing,
+            "kinks": rows(*kinks) if kinks else nothing,
             "titles": rows(value=[f"Value f({inner})"], slope=[f"Slope {front}f′({inner})"]),
         },
         title="Activation functions and their slopes",
@@ -249,15 +239,26 @@ def _figure(values: Values) -> Figure:
         ),
         alt=f"Values and slopes of {listed or 'no function'}.",
         ghosts={"ghost": "curves"},
-    )  # fmt: skip
+    )
 
 
-def _peak(z: Array, slope: Array) -> tuple[float, float] | None:
-    """Return where the slope is largest, if that is one point inside the window."""
-    top = int(np.argmax(slope))
-    if top in (0, len(z) - 1) or np.sum(slope >= slope[top] - 1e-12) > 2:
+def _ends(last: Array, curves: Mapping[str, _Curve], column: str) -> Array:
+    """Place the names beside the ends of the lines, apart from one another."""
+    if not curves:
+        return last
+    low = min(float(getattr(curve, column).min()) for curve in curves.values())
+    high = max(float(getattr(curve, column).max()) for curve in curves.values())
+    if not high > low:
+        low, high = low - 0.5, high + 0.5
+    return spread(last, 0.055 * (high - low), low, high)
+
+
+def _peak(curve: _Curve) -> int | None:
+    """Return the index of the largest slope, if that is one point inside the window."""
+    top = int(np.argmax(curve.slope))
+    if top in (0, len(curve.z) - 1) or np.sum(curve.slope >= curve.slope[top] - 1e-12) > 2:
         return None
-    return float(z[top]), float(slope[top])
+    return top
 
 
 def _describe(name: str, values: Values) -> str:
@@ -268,35 +269,28 @@ def _describe(name: str, values: Values) -> str:
     return f"{name} ({text})" if text else name
 
 
-def _at(entry: Activation, settings: Mapping[str, float], z: float, w: float) -> tuple[float, float]:
-    point = np.array([w * z])
-    return float(entry.f(point, **settings)[0]), w * float(entry.df(point, **settings)[0])
+def _at(name: str, values: Values, z: float) -> tuple[float, float]:
+    """Return f(wz) and w·f'(wz) at one z."""
+    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
+    return float(entry.f(w * z, **settings)), w * float(entry.df(w * z, **settings))
 
 
-def _reading(values: Values) -> str:
-    names = _chosen(values)
-    if not names:
+def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
+    if not curves:
         return "Choose at least one function to see its curve."
-    w = real(values, "weight")
-    slopes = {name: _at(ACTIVATIONS[name], _settings(name, values), _CURSOR, w)[1] for name in names}
+    slopes = {name: _at(name, values, _CURSOR)[1] for name in curves}
     listed = ", ".join(f"{name} {number(slope)}" for name, slope in slopes.items())
     products = ", ".join(f"{name} {number(slope**_LAYERS)}" for name, slope in slopes.items())
-    tops = []
-    worst = 0.0
-    for name in names:
-        entry, settings = ACTIVATIONS[name], _settings(name, values)
-        z, _, slope, _ = _curve(name, values)
-        top = int(np.argmax(slope))
-        tops.append(f"{name} {number(float(slope[top]))}")
-        corners = np.array([k / w for k in entry.kinks_at(**settings)] or [np.inf])
-        away = z[np.min(np.abs(z[:, None] - corners[None, :]), axis=1) > 2 * _DIFFERENCE]
-        rise = entry.f(w * (away + _DIFFERENCE), **settings) - entry.f(w * (away - _DIFFERENCE), **settings)
-        worst = max(
-            worst, float(np.max(np.abs(rise / (2 * _DIFFERENCE) - w * entry.df(w * away, **settings))))
+    tops = ", ".join(f"{name} {number(float(curve.slope.max()))}" for name, curve in curves.items())
+    worst = max(
+        float(
+            np.max(np.abs(_differences(name, values, curve.away) - curve.slope[np.isin(curve.z, curve.away)]))
         )
+        for name, curve in curves.items()
+    )
     return (
         f"At z = {number(_CURSOR)} the slopes are {listed}; through ten layers in a row, slopes only and no weights, "
-        f"their products are {products}. Largest slope in the window: {', '.join(tops)}. "
+        f"their products are {products}. Largest slope in the window: {tops}. "
         f"Slopes measured by differences stay within {number(worst, 2)} of the formulas."
     )
 
@@ -308,16 +302,13 @@ def _why(values: Values) -> str:
         "ten such slopes. Where a slope is small, little comes back; where it is 0, nothing does."
     ]
     for name in _chosen(values):
-        entry, settings = ACTIVATIONS[name], _settings(name, values)
-        value, slope = _at(entry, settings, _CURSOR, w)
-        reach = entry.range(**settings)
-        opening = "[" if reach.low_attained else "("
-        closing = "]" if reach.high_attained else ")"
+        entry = ACTIVATIONS[name]
+        value, slope = _at(name, values, _CURSOR)
         lines.append(
             f"**{_describe(name, values)}** ({entry.source}): $f(z) = {entry.formula}$, "
-            f"$f'(z) = {entry.derivative}$. Range {opening}{number(reach.low)}, {number(reach.high)}{closing}. "
+            f"$f'(z) = {entry.derivative}$. Range {entry.range(**_settings(name, values))}. "
             f"Here $f({number(w * _CURSOR)}) = {number(value, 4)}$ and the slope at $z = {number(_CURSOR)}$ is "
-            f"${number(w)}\\cdotf'({number(w * _CURSOR)}) = {number(slope, 4)}$."
+            f"${number(w)}\\cdot f'({number(w * _CURSOR)}) = {number(slope, 4)}$."
             + (f" {entry.kink_note}" if entry.kink_note else "")
             + (f" {entry.convention}" if entry.convention else "")
         )
@@ -326,7 +317,8 @@ def _why(values: Values) -> str:
 
 def make(values: Values) -> View:
     """Evaluate the chosen functions and draw them."""
-    return View(figure=_figure(values), reading=_reading(values), why=_why(values))
+    curves = {name: _curve(name, values) for name in _chosen(values)}
+    return View(figure=_figure(values, curves), reading=_reading(values, curves), why=_why(values))
 
 
 SCENARIOS = (

@@ -4,10 +4,9 @@ from functools import lru_cache
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import theme
-from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows
 from charts.topic import Group, Scenario, Tab, Topic, Values, View, real, whole
 from core.dropout import (
     DROPOUT_MODES,
@@ -209,68 +208,66 @@ def _settings(values: Values) -> str:
 
 def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
     high = max(2.0, float(result.train.max()), float(result.evaluation.max())) * 1.0001
-    training, evaluation, theory, rules, about = [], [], [], [], []
-    grid = np.linspace(0.0, high, 121)
     half = high / _BINS / 2  # bins are centered on 0, so that a value of exactly 1 is not split from its rule
+    grid = np.linspace(0.0, high, 121)
+    training: list[Part] = []
+    evaluation: list[Part] = []
+    theory: list[Part] = []
     for k, mode in enumerate(result.modes):
         base = _BASES[mode]
         low, up, counts = bins(result.train[k], -half, high + half, _BINS + 1)
-        tallest = counts.max()
+        unit = 0.78 / counts.max()
         kept = counts > 0
         training.append(
-            rows(
-                low=low[kept], high=up[kept], base=base, top=base + 0.78 * counts[kept] / tallest,
-                count=counts[kept], mode=mode, slot=_TRAIN,
-            )
+            {"low": low[kept], "high": up[kept], "base": base, "top": base + unit * counts[kept],
+             "count": counts[kept], "mode": mode, "slot": _TRAIN}
         )  # fmt: skip
-        moments = closed[mode]
-        sd = float(np.sqrt(moments.train_var))
+        sd = float(np.sqrt(closed[mode].train_var))
         if sd > 0:
-            density = np.exp(-0.5 * ((grid - float(moments.train_mean)) / sd) ** 2) / (
+            density = np.exp(-0.5 * ((grid - float(closed[mode].train_mean)) / sd) ** 2) / (
                 sd * np.sqrt(2 * np.pi)
             )
-            top = 0.78 * density * len(result.train[k]) * (high / _BINS) / tallest
+            top = unit * density * len(result.train[k]) * 2 * half
             shown = (top > 0.004) & (top < 1.0)
-            theory.append(rows(x=grid[shown], top=base + top[shown], mode=mode))
-        if result.deterministic[k]:
-            rules.append((float(result.eval_mean[k]), base, base + 0.86, mode))
-        else:
+            theory.append({"x": grid[shown], "top": base + top[shown], "mode": mode})
+        if not result.deterministic[k]:
             low, up, counts = bins(result.evaluation[k], -half, high + half, _BINS + 1)
             kept = counts > 0
             evaluation.append(
-                rows(
-                    low=low[kept],
-                    high=up[kept],
-                    base=base,
-                    top=base + 0.78 * counts[kept] / tallest,
-                    slot=_EVAL,
-                )
+                {
+                    "low": low[kept],
+                    "high": up[kept],
+                    "base": base,
+                    "top": base + unit * counts[kept],
+                    "slot": _EVAL,
+                }
             )
-        about.append(_row(mode, k, result))
-    nothing = rows(low=[0.0], high=[0.0], base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED, sd=0.0)
-    means = rows(
-        x=result.train_mean,
-        sd=np.sqrt(np.nan_to_num(result.train_var)),
-        base=[_BASES[mode] for mode in result.modes],
-        mode=list(result.modes),
-    )
+    nothing = rows(low=[0.0], high=0.0, base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED)
+    bases = np.array([_BASES[mode] for mode in result.modes])
+    verdicts = [_verdict(k, result) for k in range(len(result.modes))]
     mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
+    fixed = result.deterministic
     return Figure(
         name="dropout/scaling",
         build=_spec,
         data={
-            "training": pd.concat(training, ignore_index=True),
-            "evaluation": pd.concat(evaluation, ignore_index=True) if evaluation else nothing,
-            "theory": pd.concat(theory, ignore_index=True) if theory else nothing,
-            "rules": rows(
-                x=[r[0] for r in rules],
-                base=[r[1] for r in rules],
-                top=[r[2] for r in rules],
-                mode=[r[3] for r in rules],
+            "training": rows(*training),
+            "evaluation": rows(*evaluation) if evaluation else nothing,
+            "theory": rows(*theory) if theory else nothing,
+            "rules": rows(x=result.eval_mean[fixed], base=bases[fixed], top=bases[fixed] + 0.86),
+            "means": rows(
+                x=result.train_mean,
+                sd=np.sqrt(np.nan_to_num(result.train_var)),
+                base=bases,
+                mode=list(result.modes),
             ),
-            "means": means,
-            "rows": pd.concat(about, ignore_index=True),
-            "titles": rows(text=["Mistakes people make"], base=[mistakes + 1 + 0.16 + _GAP * 0.35]),
+            "rows": rows(
+                mode=list(result.modes),
+                base=bases,
+                verdict=[text for text, _ in verdicts],
+                slot=[theme.GOOD if right else theme.BAD for _, right in verdicts],
+            ),
+            "titles": rows(text=["Mistakes people make"], base=mistakes + 1.16 + _GAP * 0.35),
             "reach": rows(x=[-half, high + half]),
         },
         title="Scaling in training and in evaluation",
@@ -284,21 +281,23 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
     )
 
 
-def _row(mode: str, k: int, result: DropoutRun) -> pd.DataFrame:
+def _verdict(k: int, result: DropoutRun) -> tuple[str, bool]:
     """State a row's ratio of evaluation to training, and whether that is right."""
     ratio = float(result.ratio[k])
-    right = np.isfinite(ratio) and abs(ratio - 1) < 0.05 and bool(result.deterministic[k])
-    text = f"eval / train {number(ratio)}" if np.isfinite(ratio) else "nothing left in training"
+    if not np.isfinite(ratio):
+        return "nothing left in training", False
+    text = f"eval / train {number(ratio)}"
     if not result.deterministic[k]:
-        text = f"{text}, but random" if np.isfinite(ratio) else text
-    return rows(mode=[mode], base=_BASES[mode], verdict=text, slot=theme.GOOD if right else theme.BAD)
+        return f"{text}, but random", False
+    return text, abs(ratio - 1) < 0.05
 
 
 def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
     masks = result.train.shape[1]
     picked = np.unique(np.round(np.geomspace(2, masks, 120)).astype(int)) - 1
     styles = dict(zip(_CONVERGING, (("blue", 0), ("green", 0), ("purple", 1)), strict=True))
-    frames, ends = [], {"mean": [], "var": []}  # type: ignore[var-annotated]
+    parts: list[Part] = []
+    ends: dict[str, list[tuple[str, float, int]]] = {"mean": [], "var": []}
     for mode, (hue, dash) in styles.items():
         moments = closed[mode]
         estimate = running_moments(result.train[result.modes.index(mode)])
@@ -306,12 +305,12 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
         mean_error = 1.96 * np.sqrt(float(moments.train_var) / count)
         var_error = 1.96 * variance_error(moments.train_var, moments.train_cumulant4, count)
         mean, var = float(moments.train_mean), float(moments.train_var)
-        frames.append(
-            rows(
-                count=count, mode=mode, slot=theme.SLOTS[hue], dash=dash,
-                mean=estimate.mean[picked], mean_theory=mean, mean_low=mean - mean_error, mean_high=mean + mean_error,
-                var=estimate.var[picked], var_theory=var, var_low=var - var_error, var_high=var + var_error,
-            )
+        parts.append(
+            {
+                "count": count, "mode": mode, "slot": theme.SLOTS[hue], "dash": dash,
+                "mean": estimate.mean[picked], "mean_theory": mean, "mean_low": mean - mean_error, "mean_high": mean + mean_error,
+                "var": estimate.var[picked], "var_theory": var, "var_low": var - var_error, "var_high": var + var_error,
+            }
         )  # fmt: skip
         for name, value in (("mean", mean), ("var", var)):
             ends[name].append((mode, value, theme.SLOTS[hue]))
@@ -329,7 +328,7 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
     return Figure(
         name="dropout/convergence",
         build=_converging,
-        data={"estimates": pd.concat(frames, ignore_index=True), **labels},
+        data={"estimates": rows(*parts), **labels},
         title="Monte Carlo on its way to the closed form",
         caption=f"{_settings(values)}.",
         key=(

@@ -6,8 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
-from charts.figure import NARROW, Figure, Panel, Spec, assemble, named, rows, spread
+from charts import progress, theme
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS
@@ -44,9 +44,9 @@ STYLES = theme.styles(
 
 # What the panels show: the decades around float32, or those where bands can be told apart.
 WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2)}
-_WEIGHTS = (
-    150_000_000  # weights drawn in one run, a few seconds; beyond it fewer networks are drawn, and said
-)
+# Weights drawn in one run, a few seconds of work; beyond it fewer networks are drawn, and said.
+_WEIGHTS = 150_000_000
+_PART = 4_000_000  # weights or signals of one part of a run, about a tenth of a second
 
 KNOBS = (
     Knob(
@@ -202,10 +202,24 @@ def run(values: Values) -> tuple[Propagation, MeanField]:
     schemes = [INITIALIZERS[name] for name in _schemes(values)]
     depth, width, batch = whole(values, "depth"), whole(values, "width"), whole(values, "batch")
     sigma_b, knobs = real(values, "sigma_b"), _settings(values)
-    measured = propagate(
-        activation, schemes, depth=depth, width=width, batch=batch, seeds=networks(values),
-        seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs,
-    )  # fmt: skip
+    total = networks(values)
+    # A run that takes a moment goes in parts, so that a page can show how far it is and let go of it.
+    part = max(1, min(total, _PART // (depth * width * max(width, batch * max(1, len(schemes))))))
+    parts = []
+    for first in range(0, total, part):
+        parts.append(
+            propagate(
+                activation, schemes, depth=depth, width=width, batch=batch, seeds=min(part, total - first),
+                seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs, first=first, weight_gradients=False,
+            )
+        )  # fmt: skip
+        if part < total:
+            progress.report((first + part) / total, f"{min(first + part, total)} of {total} networks")
+    measured = Propagation(
+        np.concatenate([p.signal_rms for p in parts], axis=1),
+        np.concatenate([p.gradient_rms for p in parts], axis=1),
+        None,
+    )
     theory = propagate_theory(
         activation, schemes, depth=depth, width=width, batch=batch, sigma_b=sigma_b, knobs=knobs
     )
@@ -237,11 +251,11 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
         "signal": (measured.signal_rms, theory.signal_rms),
         "gradient": (measured.gradient_rms, theory.gradient_rms),
     }
-    frames = []
+    parts: list[Part] = []
     mean = {name: pooled(rms) for name, (rms, _) in quantities.items()}
     for k, scheme in enumerate(names):
         style = STYLES[scheme]
-        columns: dict[str, object] = {}
+        columns: Part = {}
         for name, (rms, predicted) in quantities.items():
             below, above = np.quantile(rms[k], (0.1, 0.9), axis=0)
             columns |= {
@@ -250,15 +264,20 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
                 f"{name}_high": _visible(above),
                 f"{name}_theory": _visible(np.where(dotted, predicted[k], np.nan)),
             }
-        frames.append(
-            rows(layer=layer, name=scheme, slot=np.int8(style.slot), dash=np.int8(style.dash), **columns)
+        parts.append(
+            {
+                "layer": layer,
+                "name": scheme,
+                "slot": np.int8(style.slot),
+                "dash": np.int8(style.dash),
+                **columns,
+            }
         )
     nothing = rows(
         layer=[0], name="", slot=theme.MUTED, dash=0, y=low / 10, note="", label="",
         **{f"{q}{part}": low / 10 for q in quantities for part in ("", "_low", "_high", "_theory")},
     )  # fmt: skip
-    layers = pd.concat(frames or [nothing], ignore_index=True)
-    layers["name"] = layers["name"].astype("category")
+    layers = rows(*parts) if parts else nothing
     extra = {}
     for name in quantities:
         extra[f"{name}_deaths"] = (

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from charts import raster, theme
-from charts.figure import NARROW, Figure, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
 from core.descent import (
     Descent,
@@ -235,11 +235,13 @@ def _spec(width: int) -> Spec:
     )
     start = (
         alt.Chart(named("start"))
+        .transform_filter("datum.shown")
         .mark_point(shape="circle", size=130, strokeWidth=2, filled=False)
         .encode(x=x, y=y, color=theme.ink("ink"))
     )
     minima = (
         alt.Chart(named("minima"))
+        .transform_filter("datum.shown")
         .mark_point(shape="cross", size=110, angle=45, filled=True, opacity=1)
         .encode(
             x=x,
@@ -295,8 +297,9 @@ def _spec(width: int) -> Spec:
     )
     exact = (
         alt.Chart(named("theory"))
+        .transform_filter("datum.slot >= 0")
         .mark_point(filled=True, size=theme.DOT, opacity=1)
-        .encode(x=step, y=gap, color=theme.ink("ink"))
+        .encode(x=step, y=gap, color=theme.color())
     )
     marker = (
         alt.Chart(named("curve"))
@@ -387,32 +390,32 @@ def _problem(values: Values) -> SurfaceProblem:
     return SurfaceProblem(SURFACES[word(values, "surface")], _surface_settings(values))
 
 
-def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut a path at the window: its rows, and a row for each place where it leaves."""
+def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tuple[Part, Part]:
+    """Cut a path at the window: its rows, and a row for the first place where it leaves."""
     points, step, piece, border = raster.clip_path(result.path, surface.window)
     style = STYLES[name]
     every = max(1, steps // 80)
-    frame = rows(
-        x=points[:, 0],
-        y=points[:, 1],
-        step=step.astype(np.int16),
-        piece=piece.astype(np.int16),
-        order=np.arange(len(step), dtype=np.int16),
-        border=border,
-        dot=~border & (step % every == 0),
-        name=name,
-        slot=np.int8(style.slot),
-        dash=np.int8(style.dash),
-        last=np.int16(steps),
-    )
-    leaves = np.flatnonzero(border)[:1]
-    exits = rows(
-        x=points[leaves, 0],
-        y=points[leaves, 1],
-        label=[f"× {step[i]}" for i in leaves],
-        slot=np.full(len(leaves), style.slot, np.int8),
-    )
-    return frame, exits
+    path: Part = {
+        "x": points[:, 0],
+        "y": points[:, 1],
+        "step": step.astype(np.int16),
+        "piece": piece.astype(np.int16),
+        "order": np.arange(len(step), dtype=np.int16),
+        "border": border,
+        "dot": ~border & (step % every == 0),
+        "name": name,
+        "slot": np.int8(style.slot),
+        "dash": np.int8(style.dash),
+        "last": np.int16(steps),
+    }
+    first = np.flatnonzero(border)[:1]
+    exits: Part = {
+        "x": points[first, 0],
+        "y": points[first, 1],
+        "label": np.array([f"× {step[i]}" for i in first], str),
+        "slot": np.int8(style.slot),
+    }
+    return path, exits
 
 
 def _height(result: Descent, surface: Surface) -> Array:
@@ -424,43 +427,48 @@ def _height(result: Descent, surface: Surface) -> Array:
 
 
 def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) -> dict[str, pd.DataFrame]:
+    """Return what the right panel draws: the curves, down to where log axes end, and their names at the ends."""
     steps = whole(values, "steps")
     heights = {name: _height(result, surface) for name, result in results.items()}
     begin = next((float(h[0]) for h in heights.values()), 1.0)
     begin = begin if np.isfinite(begin) and begin > 0 else 1.0
     low, high = begin * _DROP, begin * 100
-    frames, seen = [], []
+    parts: list[Part] = []
+    ends: list[tuple[str, int, float]] = []
     for name, height in heights.items():
-        style = STYLES[name]
-        drawn = np.isfinite(height) & (height >= low) & (height <= high)
-        frame = rows(
-            step=np.arange(steps + 1, dtype=np.int16)[drawn],
-            gap=height[drawn],
-            name=name,
-            slot=np.int8(style.slot),
-            dash=np.int8(style.dash),
-            last=np.int16(steps),
+        drawn = np.flatnonzero(np.isfinite(height) & (height >= low) & (height <= high))
+        if not len(drawn):
+            continue
+        style, gap = STYLES[name], height[drawn]
+        parts.append(
+            {
+                "step": drawn.astype(np.int16),
+                "gap": gap,
+                "name": name,
+                "slot": np.int8(style.slot),
+                "dash": np.int8(style.dash),
+                "last": np.int16(steps),
+            }
         )
-        frames.append(frame)
-        if len(frame):
-            seen.append((name, int(frame.step.iloc[-1]), float(frame.gap.iloc[-1])))
-    empty = rows(step=[0], gap=[begin], name="", slot=theme.MUTED, dash=0, last=steps)
-    curve = pd.concat(frames, ignore_index=True) if frames else empty
-    curve["name"] = curve["name"].astype("category")
-    bottom, top = np.log10(curve.gap.min()), np.log10(curve.gap.max())
-    span = max(top - bottom, 0.5)
-    ends = np.array([np.log10(gap) for _, _, gap in seen])
-    placed = spread(ends, 0.052 * span, bottom, top)
-    labels = rows(
-        step=np.full(len(seen), steps),
-        gap=10.0**placed,
-        label=[
-            name if last == steps else f"{name} {'↑' if heights[name][last] > begin else '↓'}{last}"
-            for name, last, _ in seen
-        ],
-        slot=[STYLES[name].slot for name, _, _ in seen],
-    )
-    return {"curve": curve, "ends": labels if seen else empty.assign(label="")}
+        last = int(drawn[-1])
+        # An arrow says that the run goes on beyond the panel, and from which step.
+        label = name if last == steps else f"{name} {'↑' if gap[-1] > begin else '↓'}{last}"
+        ends.append((label, style.slot, float(gap[-1])))
+    if not parts:
+        empty = rows(step=[0], gap=[begin], name="", slot=theme.MUTED, dash=0, last=steps, label="")
+        return {"curve": empty, "ends": empty}
+    curve = rows(*parts)
+    bottom, top = float(np.log10(curve["gap"].min())), float(np.log10(curve["gap"].max()))
+    placed = spread(np.log10([gap for _, _, gap in ends]), 0.052 * max(top - bottom, 0.5), bottom, top)
+    return {
+        "curve": curve,
+        "ends": rows(
+            step=np.full(len(ends), steps),
+            gap=10.0**placed,
+            label=[label for label, _, _ in ends],
+            slot=[slot for _, slot, _ in ends],
+        ),
+    }
 
 
 @dataclass(frozen=True)
@@ -547,16 +555,16 @@ def _exact(values: Values, results: Mapping[str, Descent]) -> dict[str, Array]:
 
 def _theory_rows(exact: Mapping[str, Array], curve: pd.DataFrame) -> pd.DataFrame:
     """Keep the closed form where the panel shows the run it belongs to."""
-    low, high = curve.gap.min() * 0.5, curve.gap.max() * 2
-    frames = []
-    for name, gap in exact.items():
+    low, high = curve["gap"].min() * 0.5, curve["gap"].max() * 2
+    parts: list[Part] = []
+    for gap in exact.values():
         kept = np.isfinite(gap) & (gap >= low) & (gap <= high)
         # Some thirty dots a line keep the run visible below its theory.
         kept &= np.arange(len(gap)) % max(1, len(gap) // 30) == 0
-        frames.append(rows(step=np.flatnonzero(kept).astype(np.int16), gap=gap[kept], name=name))
-    if not frames:
-        return rows(step=[np.nan], gap=[np.nan], name="")
-    return pd.concat(frames, ignore_index=True)
+        parts.append({"step": np.flatnonzero(kept).astype(np.int16), "gap": gap[kept], "slot": theme.INK})
+    parts = [part for part in parts if len(part["gap"])]  # type: ignore[arg-type]
+    # A dot without size where there is no theory, for every data set must be there.
+    return rows(*parts) if parts else rows(step=[0], gap=[float(curve["gap"].iloc[0])], slot=-1)
 
 
 # The figure and its words
@@ -663,22 +671,23 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
     settings = tuple(sorted(_surface_settings(values).items()))
     picture, isolines = _background(surface.name, settings)
     pieces = [_path_rows(name, result, surface, steps) for name, result in results.items()]
+    x, y = real(values, "start_x"), real(values, "start_y")
+    paths = [path for path, _ in pieces if len(path["x"])]  # type: ignore[arg-type]
+    exits = [exit_ for _, exit_ in pieces if len(exit_["x"])]  # type: ignore[arg-type]
+    # Every data set must be there: where there is nothing to draw, it holds one row that draws nothing.
+    center = ((surface.window[0] + surface.window[1]) / 2, (surface.window[2] + surface.window[3]) / 2)
     nothing = rows(
-        x=[np.nan], y=[np.nan], step=0, piece=0, order=0, border=False, dot=False, name="", slot=theme.MUTED,
-        dash=0, last=steps, label="",
+        x=[center[0]], y=[center[1]], step=-1, piece=0, order=0, border=True, dot=False, name="", slot=theme.MUTED,
+        dash=0, last=steps, label="", line=0, vertex=0, value=0.0, shown=False,
     )  # fmt: skip
-    path = pd.concat([p for p, _ in pieces if len(p)] or [nothing], ignore_index=True)
-    path["name"] = path["name"].astype("category")
-    exits = pd.concat([e for _, e in pieces if len(e)] or [nothing], ignore_index=True)
     curves = _curves(results, surface, values)
-    minima = surface.minima
-    shown = [m for m in minima if surface.window[0] <= m.point[0] <= surface.window[1]]
-    marks = rows(
-        x=[m.point[0] for m in shown],
-        y=[m.point[1] for m in shown],
-        value=[m.value for m in shown],
-        label=["global" if m.is_global else "local" for m in shown],
-    )
+    window = surface.window
+    minima = [
+        m
+        for m in surface.minima
+        if window[0] <= m.point[0] <= window[1] and window[2] <= m.point[1] <= window[3]
+    ]
+    start_inside = window[0] <= x <= window[1] and window[2] <= y <= window[3]
     panel = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
     listed = "; ".join(_describe(name, values) for name in results)
     return Figure(
@@ -686,11 +695,19 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
         build=_spec,
         data={
             "raster": picture,
-            "isolines": isolines if len(isolines) else nothing.assign(line=0, vertex=0),
-            "path": path,
-            "exits": exits,
-            "start": rows(x=[real(values, "start_x")], y=[real(values, "start_y")]),
-            "minima": marks if shown else nothing.assign(value=np.nan),
+            "isolines": isolines if len(isolines) else nothing,
+            "path": rows(*paths) if paths else nothing,
+            "exits": rows(*exits) if exits else nothing,
+            "start": rows(x=[x], y=[y], shown=True) if start_inside else nothing,
+            "minima": rows(
+                x=[m.point[0] for m in minima],
+                y=[m.point[1] for m in minima],
+                value=[m.value for m in minima],
+                label=["global" if m.is_global else "local" for m in minima],
+                shown=True,
+            )
+            if minima
+            else nothing,
             "theory": _theory_rows(exact, curves["curve"]),
             "titles": rows(text=[panel]),
             **curves,

@@ -17,7 +17,9 @@ _HEIGHT = 150
 
 
 def _bare(channel: type[alt.X] | type[alt.Y], field: str, **scale: object) -> Panel:
-    plain: dict[str, object] = {"nice": False} if scale.get("type") == "log" else {"nice": False, "zero": False}
+    plain: dict[str, object] = (
+        {"nice": False} if scale.get("type") == "log" else {"nice": False, "zero": False}
+    )
     return channel(f"{field}:Q", axis=None, scale=alt.Scale(**{**plain, **scale}))  # type: ignore[arg-type]
 
 

@@ -9,6 +9,7 @@ loss that is summed over the batch, and dL/dW^l = φ(h^{l−1})ᵀ·δ^l.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,7 +122,7 @@ class Propagation:
 
     signal_rms: Array  # (schemes, seeds, depth+1), of h^l for l = 0 … depth
     gradient_rms: Array  # (schemes, seeds, depth+1), of dL/dh^l for l = 0 … depth
-    weight_gradient_rms: Array  # (schemes, seeds, depth), of dL/dW^l for l = 1 … depth
+    weight_gradient_rms: Array | None  # (schemes, seeds, depth), of dL/dW^l for l = 1 … depth, if asked for
 
 
 def propagate(
@@ -136,6 +137,7 @@ def propagate(
     sigma_b: float = 0.0,
     knobs: Mapping[str, float] | None = None,
     first: int = 0,
+    weight_gradients: bool = True,
 ) -> Propagation:
     """Measure signal and gradient by layer in ``seeds`` random networks of equal width for each scheme.
 
@@ -156,6 +158,7 @@ def propagate(
         knobs: parameters of φ.
         first: index of the first network, 0 or more. A long run can be computed in parts and joined along
             the seeds: ``first=0, seeds=5`` and then ``first=5, seeds=5`` are ``seeds=10``.
+        weight_gradients: whether to measure the gradients of the weights too, which costs a sixth more.
 
     Raises:
         ValueError: an argument is out of range.
@@ -167,7 +170,7 @@ def propagate(
     _check_spread(sigma_b)
     shape = (len(initializers), seeds, depth)
     signal, gradient = np.empty((*shape[:2], depth + 1)), np.empty((*shape[:2], depth + 1))
-    weight_gradient = np.empty(shape)
+    weight_gradient = np.empty(shape) if weight_gradients else None
     at_once = max(1, _ENTRIES_AT_ONCE // (depth * width * max(width, batch * len(initializers))))
     for start in range(0, seeds, at_once):
         part = slice(start, min(start + at_once, seeds))
@@ -180,6 +183,8 @@ def propagate(
                 for l, (h, delta) in enumerate(zip(run.signals, run.gradients, strict=True)):
                     signal[members, part, l] = _by_scheme(h, len(members))
                     gradient[members, part, l] = _by_scheme(delta, len(members))
+                if weight_gradient is None:
+                    continue
                 for l, (rows, delta) in enumerate(zip(run.activations, run.gradients[1:], strict=True)):
                     split = (len(networks), len(members), batch, width)
                     rms = _weight_gradient_rms(rows.reshape(split), delta.reshape(split))
@@ -190,6 +195,19 @@ def propagate(
 def _by_scheme(rows: Array, schemes: int) -> Array:
     """Return the rms of each scheme's rows: (networks, schemes·batch, width) → (schemes, networks)."""
     return root_mean_square(rows.reshape(len(rows), schemes, -1)).T
+
+
+def _unit_layer(family: str, width: int, seed: int, start: int, stop: int, layer: int) -> Array:
+    """Draw one layer of several networks, (stop − start, width, width), read-only; each has its own stream."""
+    units = np.stack([FAMILIES[family](width, width, stream(seed, n, layer)) for n in range(start, stop)])
+    units.flags.writeable = False
+    return units
+
+
+# Drawing is half the work of a small run, and a control that moves depth, scheme, activation or bias needs the
+# same draws again. 128 layers of at most 384 kB bound the memory.
+_ENTRIES_KEPT = 48 * 1024
+_kept_layer = lru_cache(maxsize=128)(_unit_layer)
 
 
 def _families(
@@ -215,20 +233,16 @@ def _families(
     biases: list[Array | float] = [
         sigma_b * draw((l, _BIAS), 1) if sigma_b else 0.0 for l in range(1, depth + 1)
     ]
-    streams = [[stream(seed, n, l) for n in networks] for l in range(1, depth + 1)]
-    fresh = [[rng.bit_generator.state for rng in layer] for layer in streams]
-    weights = np.empty((depth, len(networks), width, width))  # filled anew by each family
     for family in dict.fromkeys(scheme.family for scheme in initializers):
         members = [i for i, scheme in enumerate(initializers) if scheme.family == family]
         schemes = [initializers[i] for i in members]
-        for units, layer, states in zip(weights, streams, fresh, strict=True):
-            for unit, rng, state in zip(units, layer, states, strict=True):
-                rng.bit_generator.state = state  # every family starts a layer's stream from its beginning
-                unit[...] = FAMILIES[family](width, width, rng)
+        small = len(networks) * width * width <= _ENTRIES_KEPT
+        layer = _kept_layer if small else _unit_layer
+        weights = [layer(family, width, seed, networks.start, networks.stop, l) for l in range(1, depth + 1)]
         run = forward_backward(
             activation,
             np.tile(x, (1, len(schemes), 1)),
-            list(weights),
+            weights,
             biases,
             np.tile(top, (1, len(schemes), 1)),
             std=np.repeat([[scheme.std(width, width)] for scheme in schemes], batch, axis=0),

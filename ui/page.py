@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from charts import progress
 from charts.figure import Figure
 from charts.topic import Topic, View
 from core.knobs import quote
@@ -43,7 +44,15 @@ def show(topic: Topic) -> None:
 
     st.markdown(f"##### {topic.question}")
     said = st.container()
-    view = topic.view(panel.values)
+    waiting = st.empty()
+
+    def report(share: float, text: str) -> None:
+        # Streamlit ends this run here when a control has been changed since.
+        waiting.progress(share, text)
+
+    with progress.listening(report):
+        view = topic.view(panel.values)
+    waiting.empty()
     with said:
         _say(topic, panel, view)
 

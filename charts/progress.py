@@ -1,0 +1,27 @@
+"""Progress of a run: an experiment says how far it is, and whoever asked for it may listen."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_listener: ContextVar[Callable[[float, str], None] | None] = ContextVar("listener", default=None)
+
+
+def report(share: float, text: str) -> None:
+    """Tell the listener, if there is one, that this share of the work (0 to 1) is done.
+
+    A listener may raise to abandon the run; nothing of it is kept then.
+    """
+    listener = _listener.get()
+    if listener is not None:
+        listener(min(max(share, 0.0), 1.0), text)
+
+
+@contextmanager
+def listening(listener: Callable[[float, str], None]) -> Iterator[None]:
+    """Send the reports of everything inside to ``listener``."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
