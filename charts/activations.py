@@ -11,7 +11,7 @@ from charts import theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, words
 from core.activations import ACTIVATIONS
-from core.knobs import Knob, number
+from core.knobs import Knob, aliases_of, number
 
 Array = np.ndarray
 
@@ -56,7 +56,7 @@ def _knobs() -> dict[str, Knob]:
     knobs = [
         Knob(
             "functions", "choices", ("sigmoid", "tanh", "ReLU", "GELU"), label="Functions",
-            choices=tuple(ACTIVATIONS), most=8,
+            choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS), most=8,
         ),
         Knob(
             "weight", "float", 1.0, label="Weight before the unit", low=0.1, high=10.0, step=0.1, symbol="w",
@@ -85,7 +85,7 @@ def _settings(name: str, values: Values) -> dict[str, float]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 150 if narrow else round((width - 310) / 2)
+    inner = width - 150 if narrow else round((width - 300) / 2)
     tall = 300 if narrow else 410
     cursor = alt.param(
         name="cursor",
@@ -134,7 +134,7 @@ def _spec(width: int) -> Spec:
                 ],
             ),
             now.transform_calculate(label=f"datum.name + '  ' + format(datum.{name}, '.3~g')")
-            .mark_text(align="left", dx=9, fontSize=theme.TEXT_SIZE)
+            .mark_text(align="left", dx=9, limit=100, fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(inner), y=alt.Y(f"{name}_label:Q"), text="label:N", color=theme.color()),
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)

@@ -79,8 +79,8 @@ def _layout(values: Values) -> tuple[Group, ...]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 150 if narrow else round((width - 262) * 0.64)
-    right = width - 150 if narrow else width - 262 - left
+    left = width - 150 if narrow else round((width - 226) * 0.64)
+    right = width - 150 if narrow else width - 226 - left
     tall = 176
 
     step = alt.X(

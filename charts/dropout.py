@@ -63,7 +63,7 @@ BOTTOM, TOP = min(_BASES.values()) - 0.24, -0.12
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
     margin = 8 if narrow else 128
-    inner = width - (40 if narrow else margin + 170)
+    inner = width - (40 if narrow else margin + 128)
     x = alt.X(
         "x:Q", title="output of the unit", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False)
     )

@@ -13,7 +13,7 @@ Spec = dict[str, Any]
 Part = dict[str, object]  # columns of some rows of a data set
 Panel = Any  # one view of a figure; Altair's methods return unions that no caller can use
 
-WIDE = 1040  # pixels the main column offers on a 1440-pixel screen
+WIDE = 1080  # pixels the main column offers on a 1440-pixel screen
 NARROW = 640  # below this, panels stack
 
 

@@ -11,7 +11,7 @@ from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, ro
 from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS
-from core.knobs import Knob, number
+from core.knobs import Knob, aliases_of, number
 from core.propagation import (
     FLOAT32_MAX,
     FLOAT32_TINY,
@@ -51,9 +51,9 @@ _PART = 4_000_000  # weights or signals of one part of a run, about a tenth of a
 KNOBS = (
     Knob(
         "schemes", "choices", ("N(0, 1)", "He normal", "Glorot normal", "PyTorch Linear", "N(0, 0.01²)"),
-        label="Schemes", choices=tuple(INITIALIZERS), most=6,
+        label="Schemes", choices=tuple(INITIALIZERS), aliases=aliases_of(INITIALIZERS), most=6,
     ),
-    Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS)),
+    Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS)),
     Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L"),
     Knob("width", "int", 64, label="Width", low=16, high=1024, log=True, symbol="n"),
     Knob("scale", "choice", "all of float32", label="Scale", choices=tuple(WINDOWS)),
@@ -94,7 +94,7 @@ def _layout(values: Values) -> tuple[Group, ...]:
 @lru_cache(maxsize=32)
 def _spec(width: int, window: str) -> Spec:
     narrow = width < NARROW
-    inner = width - 165 if narrow else round((width - 344) / 2)
+    inner = width - 165 if narrow else round((width - 282) / 2)
     tall = 300 if narrow else 430
     low, high = WINDOWS[window]
     exponents = range(int(np.log10(low)), int(np.log10(high)) + 1, 6 if high / low > 1e20 else 2)

@@ -25,7 +25,7 @@ from core.descent import (
     quadratic_rates,
     steps_to,
 )
-from core.knobs import Knob, Value, number
+from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import OPTIMIZERS, suggested_lr
 from core.surfaces import SURFACES, Surface, rotate_start
 
@@ -74,13 +74,16 @@ _TOP = max(s.window[3] for s in SURFACES.values())
 def _knobs() -> dict[str, Knob]:
     start = SURFACES[_BOWL].starts[0]
     knobs = [
-        Knob("surface", "choice", _BOWL, label="Surface", choices=tuple(SURFACES)),
+        Knob(
+            "surface", "choice", _BOWL, label="Surface", choices=tuple(SURFACES), aliases=aliases_of(SURFACES)
+        ),
         Knob(
             "optimizers",
             "choices",
             _DEFAULT,
             label="Optimizers",
             choices=tuple(OPTIMIZERS),
+            aliases=aliases_of(OPTIMIZERS),
             most=6,
         ),
         Knob("steps", "int", 60, label="Steps", low=1, high=500, step=1),
@@ -161,8 +164,8 @@ def _click(point: Mapping[str, float], values: Values) -> dict[str, Value]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 56 if narrow else round((width - 206) * 0.62)
-    right = width - 150 if narrow else width - 206 - left
+    left = width - 56 if narrow else round((width - 190) * 0.62)
+    right = width - 150 if narrow else width - 190 - left
     tall = min(430, max(260, round(left * 0.78)))
 
     scrub = alt.param(

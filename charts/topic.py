@@ -138,6 +138,8 @@ class Topic:
                     names = ", ".join(s.name for s in self.scenarios)
                     problems.append(f"scenario = {quote(text)}: needs one of {names}")
                 continue
+            if name == self.key("tab"):  # the page's own, checked where the tabs are
+                continue
             knob = self.knobs.get(name.removeprefix(f"{self.prefix}_"))
             if knob is None or not name.startswith(f"{self.prefix}_"):
                 if not name.startswith(_FOREIGN):

@@ -58,6 +58,7 @@ class Activation:
     kink_note: str = ""  # the subgradient at the kinks: here, in PyTorch, in JAX
     convention: str = ""  # where frameworks differ in the function itself
     torch: str = ""  # PyTorch expression in z and the knobs
+    aliases: tuple[str, ...] = ()  # other spellings and names it once had, for links
 
     def kinks_at(self, **knobs: float) -> tuple[float, ...]:
         """Return the points where f or f′ jumps at these knob values, in increasing order."""
@@ -583,6 +584,7 @@ _ENTRIES = (
         formula=r"z",
         derivative=r"1",
         range=lambda: LINE,
+        aliases=("linear",),
         source="Widrow & Hoff 1960 (ADALINE)",
         torch="torch.nn.Identity()(z)",
     ),
@@ -593,6 +595,7 @@ _ENTRIES = (
         formula=r"\begin{cases} 1 & z \ge 0 \\ 0 & z < 0 \end{cases}",
         derivative=r"0",
         range=lambda: Interval(0.0, 1.0, True, True),
+        aliases=("Heaviside",),
         source="McCulloch & Pitts 1943",
         kinks=(0.0,),
         kink_note=(
@@ -608,6 +611,7 @@ _ENTRIES = (
         formula=r"\sigma(z) = \frac{1}{1 + e^{-z}}",
         derivative=r"\sigma(z)\,(1 - \sigma(z))",
         range=lambda: Interval(0.0, 1.0),
+        aliases=("logistic",),
         source="Rumelhart, Hinton & Williams 1986",
         torch="torch.sigmoid(z)",
     ),
@@ -831,6 +835,7 @@ _ENTRIES = (
         formula=r"z\,\Phi(z) = \tfrac{z}{2} \left(1 + \operatorname{erf}\frac{z}{\sqrt 2}\right)",
         derivative=r"\Phi(z) + z\,\varphi(z)",
         range=lambda: Interval(-0.16997120747990366, INF, low_attained=True),
+        aliases=("GELU (erf)",),
         source="Hendrycks & Gimpel 2016",
         convention="PyTorch and Keras default to this form; jax.nn.gelu to the tanh form.",
         torch="torch.nn.functional.gelu(z)",
@@ -866,6 +871,7 @@ _ENTRIES = (
         formula=r"z\,\sigma(z)",
         derivative=r"\sigma(z) + z\,\sigma(z)\,(1 - \sigma(z))",
         range=lambda: _swish_range(1.0),
+        aliases=("Swish-1",),
         source="Hendrycks & Gimpel 2016; Elfwing, Uchibe & Doya 2017",
         torch="torch.nn.functional.silu(z)",
     ),

@@ -70,7 +70,7 @@ class Initializer:
 
     ``std(fan_in, fan_out)`` is the standard deviation of an entry and ``mean`` its expectation, both exact.
     Uniform schemes also carry ``bound(fan_in, fan_out)``: the entries lie within ±bound, and std = bound/√3.
-    Both raise ValueError for a fan below 1.
+    Both raise ValueError for a fan below 1. ``aliases`` are other names of the scheme, for links.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Initializer:
     source: str
     mean: float = 0.0
     bound: Callable[[int, int], float] | None = None
+    aliases: tuple[str, ...] = ()
 
     def draw(self, fan_in: int, fan_out: int, rng: np.random.Generator) -> Array:
         """Draw W of shape (fan_in, fan_out): mean + std times the unit draw of the family.
@@ -102,14 +103,14 @@ def _checked(rule: Rule) -> Rule:
     return of_fans
 
 
-def _normal(name: str, variance: Rule, formula: str, source: str) -> Initializer:
+def _normal(name: str, variance: Rule, formula: str, source: str, *aliases: str) -> Initializer:
     std = _checked(lambda fan_in, fan_out: math.sqrt(variance(fan_in, fan_out)))
-    return Initializer(name, std, "normal", formula, source)
+    return Initializer(name, std, "normal", formula, source, aliases=aliases)
 
 
-def _uniform(name: str, bound: Rule, formula: str, source: str) -> Initializer:
+def _uniform(name: str, bound: Rule, formula: str, source: str, *aliases: str) -> Initializer:
     std = _checked(lambda fan_in, fan_out: bound(fan_in, fan_out) / _SQRT3)
-    return Initializer(name, std, "uniform", formula, source, bound=_checked(bound))
+    return Initializer(name, std, "uniform", formula, source, bound=_checked(bound), aliases=aliases)
 
 
 def _constant(name: str, value: float, formula: str, source: str) -> Initializer:
@@ -142,19 +143,28 @@ _ENTRIES = (
         lambda fan_in, fan_out: 2 / (fan_in + fan_out),
         r"\mathcal N(0,\ 2/(n_\mathrm{in}+n_\mathrm{out}))",
         _GLOROT,
+        "Xavier normal",
     ),
     _uniform(
         "Glorot uniform",
         lambda fan_in, fan_out: math.sqrt(6 / (fan_in + fan_out)),
         r"\mathcal U\left(\pm\sqrt{6/(n_\mathrm{in}+n_\mathrm{out})}\right)",
         _GLOROT,
+        "Xavier uniform",
     ),
-    _normal("He normal", lambda fan_in, fan_out: 2 / fan_in, r"\mathcal N(0,\ 2/n_\mathrm{in})", _HE),
+    _normal(
+        "He normal",
+        lambda fan_in, fan_out: 2 / fan_in,
+        r"\mathcal N(0,\ 2/n_\mathrm{in})",
+        _HE,
+        "Kaiming normal",
+    ),
     _uniform(
         "He uniform",
         lambda fan_in, fan_out: math.sqrt(6 / fan_in),
         r"\mathcal U\left(\pm\sqrt{6/n_\mathrm{in}}\right)",
         _HE,
+        "Kaiming uniform",
     ),
     Initializer(
         "orthogonal",

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 Value = float | int | bool | str | tuple[str, ...]
 Kind = Literal["float", "int", "bool", "choice", "choices"]
@@ -66,6 +66,17 @@ class Knob:
     def _refuse(self, value: object) -> KnobError:
         return KnobError(f"{self.name} = {quote(str(value))}: needs {self.range_text}")
 
+    def _choice(self, value: object) -> str:
+        """Find a choice by its name, an alias, or either in another case."""
+        text = str(value)
+        if text in self.choices:
+            return text
+        names = {**self.aliases, **{name: name for name in self.choices}}
+        found = {name for key, name in names.items() if key.casefold() == text.casefold()}
+        if len(found) != 1:
+            raise self._refuse(value)
+        return found.pop()
+
     def check(self, value: object) -> Value:
         """Return ``value`` in the knob's own type.
 
@@ -77,18 +88,11 @@ class Knob:
                 return value
             raise self._refuse(value)
         if self.kind == "choice":
-            name = self.aliases.get(str(value), str(value))
-            if name not in self.choices:
-                raise self._refuse(value)
-            return name
+            return self._choice(value)
         if self.kind == "choices":
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise self._refuse(value)
-            names = [self.aliases.get(str(v), str(v)) for v in value]
-            for given, name in zip(value, names, strict=True):
-                if name not in self.choices:
-                    raise self._refuse(given)
-            unique = tuple(dict.fromkeys(names))
+            unique = tuple(dict.fromkeys(self._choice(v) for v in value))
             if self.most and len(unique) > self.most:
                 raise KnobError(f"{self.name}: {len(unique)} chosen, needs {self.range_text}")
             return unique
@@ -150,6 +154,18 @@ class Knob:
     def named(self, name: str, **changes: object) -> "Knob":
         """Return this knob under another name, with any other fields changed."""
         return replace(self, name=name, **changes)  # type: ignore[arg-type]
+
+
+class _Named(Protocol):
+    """An entry of a registry that has other names."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
+
+
+def aliases_of(registry: Mapping[str, _Named]) -> dict[str, str]:
+    """Return alias → key for every entry of a registry."""
+    return {alias: key for key, entry in registry.items() for alias in entry.aliases}
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -42,7 +42,7 @@ class Optimizer:
     ``build`` takes the knobs by keyword; their defaults are PyTorch's. ``lr_unit`` says what lr means, and
     ``lr_factor`` turns it into a first guess on a surface (see ``suggested_lr``): "curvature" multiplies a
     gradient, so lr scales with 1/curvature; "length" is about the length of a step, so lr scales with the
-    distance to go; "free" has no unit.
+    distance to go; "free" has no unit. ``aliases`` are other spellings and names it once had, for links.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Optimizer:
     convention: str
     lr_unit: Literal["curvature", "length", "free"]
     lr_factor: float
+    aliases: tuple[str, ...] = ()
 
 
 def suggested_lr(optimizer: Optimizer, rate: float, width: float) -> float:
@@ -500,6 +501,7 @@ _ACCUMULATOR = Knob(
 _ENTRIES = (
     Optimizer(
         name="GD",
+        aliases=("SGD",),
         build=_gd,
         knobs=(_lr(1e-3), _WEIGHT_DECAY),
         update_rule=r"w \leftarrow w - \eta\, g",
@@ -536,6 +538,7 @@ _ENTRIES = (
     ),
     Optimizer(
         name="AdaGrad",
+        aliases=("Adagrad",),
         build=_adagrad,
         knobs=(_lr(1e-2), _LR_DECAY, _ACCUMULATOR, replace(_EPS, default=1e-10), _WEIGHT_DECAY),
         update_rule=(
@@ -553,6 +556,7 @@ _ENTRIES = (
     ),
     Optimizer(
         name="AdaDelta",
+        aliases=("Adadelta",),
         build=_adadelta,
         knobs=(_lr(1.0, high=100.0), replace(_RHO, default=0.9), replace(_EPS, default=1e-6), _WEIGHT_DECAY),
         update_rule=(
@@ -568,6 +572,7 @@ _ENTRIES = (
     ),
     Optimizer(
         name="RMSProp",
+        aliases=("RMSprop",),
         build=_rmsprop,
         knobs=(_lr(1e-2), _RHO, replace(_MOMENTUM, default=0.0), _EPS, _WEIGHT_DECAY),
         update_rule=(
@@ -632,6 +637,7 @@ _ENTRIES = (
     ),
     Optimizer(
         name="Nadam",
+        aliases=("NAdam",),
         build=_nadam,
         knobs=(_lr(2e-3), _BETA1, _BETA2, _MOMENTUM_DECAY, _EPS, _WEIGHT_DECAY),
         update_rule=(

@@ -52,7 +52,7 @@ class Surface:
     default. ``rate`` is a learning rate at which plain gradient descent stays finite and goes down from the
     first start. ``stationary`` holds for every value of the knobs; ``complete`` says that the window has no
     other stationary point. ``formula`` is LaTeX in x and y, ``source`` a paper or book, ``note`` what is
-    special.
+    special. ``aliases`` are other spellings and names it once had, for links.
     """
 
     name: str
@@ -69,6 +69,7 @@ class Surface:
     complete: bool = True
     bounded_below: bool = True
     knobs: tuple[Knob, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     @property
     def minima(self) -> tuple[Stationary, ...]:
@@ -197,6 +198,7 @@ _EASOM_ZEROS = (1.5707963267948966, 4.7123889803846899)  # cos = 0
 _ENTRIES = (
     Surface(
         name="Quadratic bowl",
+        aliases=("Quadratic",),
         f=value(formulas.bowl),
         grad=gradient(formulas.bowl_gradient),
         hessian=hessian(formulas.bowl_hessian),
@@ -362,6 +364,7 @@ _ENTRIES = (
     ),
     Surface(
         name="Styblinski–Tang",
+        aliases=("Styblinski-Tang",),
         f=value(lambda x, y: 0.5 * (x * (x * (x * x - 16) + 5) + y * (y * (y * y - 16) + 5))),
         grad=gradient(lambda x, y: (x * (2 * x * x - 16) + 2.5, y * (2 * y * y - 16) + 2.5)),
         hessian=hessian(lambda x, y: (6 * x * x - 16, 0.0, 6 * y * y - 16)),
@@ -375,6 +378,7 @@ _ENTRIES = (
     ),
     Surface(
         name="Goldstein–Price",
+        aliases=("Goldstein-Price",),
         f=value(formulas.goldstein_price),
         grad=gradient(formulas.goldstein_price_gradient),
         hessian=hessian(formulas.goldstein_price_hessian),

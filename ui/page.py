@@ -100,7 +100,8 @@ def _literal(text: str) -> str:
 def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
     """Offer the link to exactly this figure, and its caption."""
     address = st.context.url or ""
-    query = urlencode(topic.query(panel.values), doseq=True)
+    tab = st.session_state.get(topic.key("tab"))
+    query = urlencode({**topic.query(panel.values), **({topic.key("tab"): tab} if tab else {})}, doseq=True)
     link = f"{address.split('?')[0]}?{query}"
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         with st.popover("Copy link", icon=":material/link:", type="tertiary"):

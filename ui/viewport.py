@@ -4,7 +4,7 @@ import streamlit as st
 
 from charts.figure import WIDE
 
-_STEP = 80
+_STEP = 40
 _KEY = "_viewport"
 
 _REPORT = f"""
