@@ -4,5 +4,5 @@ import streamlit as st
 
 from ui import navigation
 
-st.set_page_config(page_icon=":material/layers:", layout="wide", initial_sidebar_state="auto")
+st.set_page_config(page_icon=navigation.ICON, layout="wide", initial_sidebar_state="auto")
 navigation.run().run()

@@ -119,9 +119,14 @@ def _spec(width: int) -> Spec:
             ]
         layers += [
             alt.Chart(named("kinks"))
-            .transform_filter("datum.slot >= 0")
-            .mark_point(filled=True, size=34, opacity=1)
-            .encode(x=x, y=y, color=theme.color(), tooltip=[alt.Tooltip("note:N", title="at the kink")]),
+            .mark_point(filled=True, size=34)
+            .encode(
+                opacity=theme.SHOWN,
+                x=x,
+                y=y,
+                color=theme.color(),
+                tooltip=[alt.Tooltip("note:N", title="at the kink")],
+            ),
             now.mark_point(filled=True, size=75, opacity=1).encode(
                 x=x,
                 y=y,
@@ -213,10 +218,10 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         for kink in curve.kinks:
             value, slope = _at(name, values, kink)
             kinks.append({"z": [kink], "value": value, "slope": slope, "slot": style.slot,
-                          "note": f"{name}: slope {number(slope)} by convention"})  # fmt: skip
+                          "shown": True, "note": f"{name}: slope {number(slope)} by convention"})  # fmt: skip
     nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, edge=True, name="", slot=-1, dash=0, label="", note="", value_label=0.0,
-        slope_label=0.0,
+        z=[0.0], value=0.0, slope=0.0, edge=True, name="", slot=theme.MUTED, dash=0, shown=False, label="", note="",
+        value_label=0.0, slope_label=0.0,
     )  # fmt: skip
     inner = "z" if w == 1 else f"{number(w)}z"
     front = "" if w == 1 else f"{number(w)} · "

@@ -139,11 +139,6 @@ def _offers(values: Values) -> Mapping[str, tuple[str, ...]]:
     return {"edit": chosen}
 
 
-def _limits(values: Values) -> Mapping[str, tuple[float, float]]:
-    window = SURFACES[word(values, "surface")].window
-    return {"start_x": window[:2], "start_y": window[2:]}
-
-
 def _click(point: Mapping[str, float], values: Values) -> dict[str, Value]:
     """Turn a click, in fractions of the window, into a start on a round coordinate."""
     window = SURFACES[word(values, "surface")].window
@@ -238,18 +233,17 @@ def _spec(width: int) -> Spec:
     )
     start = (
         alt.Chart(named("start"))
-        .transform_filter("datum.shown")
         .mark_point(shape="circle", size=130, strokeWidth=2, filled=False)
-        .encode(x=x, y=y, color=theme.ink("ink"))
+        .encode(x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN)
     )
     minima = (
         alt.Chart(named("minima"))
-        .transform_filter("datum.shown")
-        .mark_point(shape="cross", size=110, angle=45, filled=True, opacity=1)
+        .mark_point(shape="cross", size=110, angle=45, filled=True)
         .encode(
             x=x,
             y=y,
             color=theme.ink("ink"),
+            opacity=theme.SHOWN,
             tooltip=[
                 alt.Tooltip("label:N", title="minimum"),
                 alt.Tooltip("value:Q", title="f", format=".6~g"),
@@ -300,9 +294,8 @@ def _spec(width: int) -> Spec:
     )
     exact = (
         alt.Chart(named("theory"))
-        .transform_filter("datum.slot >= 0")
-        .mark_point(filled=True, size=theme.DOT, opacity=1)
-        .encode(x=step, y=gap, color=theme.color())
+        .mark_point(filled=True, size=theme.DOT)
+        .encode(x=step, y=gap, color=theme.ink("ink"), opacity=theme.SHOWN)
     )
     marker = (
         alt.Chart(named("curve"))
@@ -564,10 +557,9 @@ def _theory_rows(exact: Mapping[str, Array], curve: pd.DataFrame) -> pd.DataFram
         kept = np.isfinite(gap) & (gap >= low) & (gap <= high)
         # Some thirty dots a line keep the run visible below its theory.
         kept &= np.arange(len(gap)) % max(1, len(gap) // 30) == 0
-        parts.append({"step": np.flatnonzero(kept).astype(np.int16), "gap": gap[kept], "slot": theme.INK})
+        parts.append({"step": np.flatnonzero(kept).astype(np.int16), "gap": gap[kept], "shown": True})
     parts = [part for part in parts if len(part["gap"])]  # type: ignore[arg-type]
-    # A dot without size where there is no theory, for every data set must be there.
-    return rows(*parts) if parts else rows(step=[0], gap=[float(curve["gap"].iloc[0])], slot=-1)
+    return rows(*parts) if parts else rows(step=[0], gap=[float(curve["gap"].iloc[0])], shown=False)
 
 
 # The figure and its words
@@ -853,7 +845,6 @@ TOPIC = Topic(
     make=make,
     layout=_layout,
     complete=_complete,
-    limits=_limits,
     offers=_offers,
     depends=("surface",),
     free=("edit",),

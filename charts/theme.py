@@ -91,6 +91,10 @@ class Style(NamedTuple):
     dash: int
 
 
+# A data set is never empty, or Vega loses its scales: a row with shown = false draws nothing.
+SHOWN = alt.condition("datum.shown", alt.value(1), alt.value(0))
+
+
 def styles(names: Iterable[str], fixed: dict[str, tuple[str, int]] | None = None) -> dict[str, Style]:
     """Give every name its own pair of hue and dash; ``fixed`` reserves pairs for some names.
 

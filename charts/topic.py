@@ -76,7 +76,6 @@ class Topic:
     make: Callable[[Values], View]
     layout: Callable[[Values], tuple[Group, ...]]
     complete: Callable[[Values], dict[str, Value]] = dict
-    limits: Callable[[Values], Mapping[str, tuple[float, float]]] = lambda _: {}
     offers: Callable[[Values], Mapping[str, tuple[str, ...]]] = lambda _: {}
     depends: tuple[str, ...] = ()
     free: tuple[str, ...] = ("seed",)

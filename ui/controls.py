@@ -221,16 +221,17 @@ class Panel:
         elif knob.kind == "choices":
             st.multiselect(label, knob.choices, default=default, max_selections=knob.most or None, **shared)
         elif knob.log:
-            st.select_slider(label, _grid(knob, value), value=shown, **shared)
+            st.select_slider(label, _grid(knob, value), value=default, **shared)
         else:
-            low, high = self._range(knob, value)
-            step: float | int = knob.step or (1 if knob.kind == "int" else (high - low) / 100)
+            # The range never changes: to Streamlit a slider of another range is another widget, and the old one's
+            # value would stay in the URL.
             number = int if knob.kind == "int" else float
+            step = knob.step or (1 if knob.kind == "int" else (knob.high - knob.low) / 100)
             st.slider(
                 label,
-                min_value=number(low),
-                max_value=number(high),
-                value=number(min(max(float(default), low), high)),
+                min_value=number(knob.low),
+                max_value=number(knob.high),
+                value=default,
                 step=number(step),
                 format=None if knob.kind == "int" else f"%.{_places(step)}f{knob.unit}",
                 **shared,
@@ -240,12 +241,6 @@ class Panel:
         """Offer only the choices that make sense beside the other values."""
         offered = self.topic.offers(self.values).get(knob.name)
         return offered if offered else knob.choices
-
-    def _range(self, knob: Knob, value: Value) -> tuple[float, float]:
-        """Narrow a slider to what fits beside the other values; never so far that it cannot show its own."""
-        low, high = self.topic.limits(self.values).get(knob.name, (knob.low, knob.high))
-        assert isinstance(value, int | float)
-        return min(low, value), max(high, value)
 
 
 def show(knob: Knob, value: Value) -> str:

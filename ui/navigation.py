@@ -1,6 +1,7 @@
 """The menu: which pages there are, in which section, under which address."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
@@ -62,6 +63,9 @@ ENTRIES: Mapping[str, Entry] = {
     ),
 }
 
+# A file of our own: Streamlit fetches an icon by name from elsewhere when it serves as the browser's icon.
+ICON = str(Path(__file__).parent / "icon.png")
+
 _STARTED = "_started"
 
 
@@ -84,6 +88,6 @@ def require() -> None:
     script without ``app.py``. Declaring the menu once makes the next run of this session go through it.
     """
     if not st.session_state.get(_STARTED):
-        st.set_page_config(page_title="Layerwise", layout="wide")
+        st.set_page_config(page_title="Layerwise", page_icon=ICON, layout="wide")
         run()
         st.rerun()

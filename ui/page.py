@@ -29,7 +29,7 @@ STYLE = """
 
 def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
-    st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise")
+    st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise", page_icon=navigation.ICON)
     st.html(STYLE)
 
 
