@@ -713,8 +713,8 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
             "Rates chosen for this picture, not tuned fairly."
         ),
         key=(
-            "Ring: start. Crosses: minima. Big dots: the scrubbed step. × with a number: the step at which a path leaves. "
-            "Dark dots: closed form. Click the surface to move the start."
+            "Ring: start. Crosses: minima. Big dots: the scrubbed step. × and ↑↓ with a number: the step from which a path or "
+            "a curve runs outside its panel. Dark dots: closed form. Click the surface to move the start."
         ),
         alt=f"Paths of {', '.join(results) or 'no optimizer'} over {_place(values)}.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},

@@ -64,15 +64,16 @@ def _spiral(share: Array, label: Labels, rng: np.random.Generator) -> Array:
 
 
 def _moons(share: Array, label: Labels, rng: np.random.Generator) -> Array:
-    arc = _polar(np.ones_like(share), math.pi * share)
-    return np.where(label[:, None] == 0, arc, (1.0, 0.5) - arc) - (0.5, 0.25)
+    # One arc turned by 180° about the origin is the other.
+    arc: Array = _polar(np.ones_like(share), math.pi * share) - (0.5, 0.25)
+    turned: Array = np.where(label == 0, 1.0, -1.0)[:, None] * arc
+    return turned
 
 
 def _xor(share: Array, label: Labels, rng: np.random.Generator) -> Array:
-    size = rng.uniform(0.1, 1.4, (len(share), 2))
     right = np.where(np.arange(len(share)) // 2 % 2 == 0, 1.0, -1.0)
-    up = np.where(label == 0, right, -right)
-    return size * np.stack([right, up], axis=-1)
+    signs = np.stack([right, np.where(label == 0, right, -right)], axis=-1)
+    return signs * rng.uniform(0.1, 1.4, signs.shape)
 
 
 def _circles(share: Array, label: Labels, rng: np.random.Generator) -> Array:
@@ -83,9 +84,7 @@ _ENTRIES = (
     Dataset(
         "spiral",
         _spiral,
-        formula=(
-            r"r\,(\cos\theta,\ \sin\theta), \quad r = 0.15 + 1.2\,s, \quad \theta = 2.5\,\pi s + \pi k"
-        ),
+        formula=(r"r\,(\cos\theta,\ \sin\theta), \quad r = 0.15 + 1.2\,s, \quad \theta = 2.5\,\pi s + \pi k"),
         about="Two arms of one and a quarter turns around each other.",
         source="Lang & Witbrock 1988, Learning to tell two spirals apart (with three turns)",
     ),
