@@ -242,7 +242,7 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
             "Lines: closed form. Dark dots: centered differences of the value, h = 1e−5. Numbers on the slopes: their "
             "largest value. Dots at kinks: the subgradient PyTorch takes."
         ),
-        alt=f"Values and slopes of {listed or 'no function'}.",
+        alt="Left: values of the chosen activation functions over z. Right: their slopes. Names stand at the line ends.",
         ghosts={"ghost": "curves"},
     )
 

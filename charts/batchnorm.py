@@ -310,7 +310,7 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
             "Orange: one batch, as in training. Blue: stored, as in evaluation. Dark dots: expectation in closed form. "
             "Dashed: truth. Gray band: 95 % of batch means, ±1.96σ/√N."
         ),
-        alt=f"Batch and running statistics over {values['steps']} steps, and one sample's output in both modes.",
+        alt="Batch and running mean and variance at every step, and one sample's output in training and evaluation.",
         ghosts={"ghost": "stream"},
     )
 

@@ -276,7 +276,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "Orange: training outputs over masks, triangle at their mean. Blue: evaluation. Dots: normal density with "
             "the mean and variance of the closed form."
         ),
-        alt=f"Six rows of training outputs against evaluation, {_settings(values)}.",
+        alt="Six ways to use dropout, one a row: histogram of training outputs, and where evaluation lies.",
         ghosts={"ghost": "means"},
     )
 
@@ -335,7 +335,7 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
             "Lines: mean and unbiased variance of the first outputs. Dots: closed form. Bands: 95 % of runs lie within "
             "them at each number of masks."
         ),
-        alt=f"Running estimates of mean and variance against the closed form, {_settings(values)}.",
+        alt="Running estimates of mean, left, and variance, right, closing in on the closed form.",
     )
 
 

@@ -24,7 +24,9 @@ class Figure:
     ``build(width)`` returns the Vega-Lite specification for a column of that many pixels; it names its data
     sets and holds no data, no color and no number of this run, so that the browser redraws in place.
     ``data`` maps each named data set to its frame. ``caption`` states every parameter, ``key`` what each mark
-    means where no label stands beside it. ``ghosts`` maps a data set that holds a pinned run to the
+    means where no label stands beside it, ``alt`` what a
+    reader who cannot see it should know; it is constant too, for the browser takes it for a part of the chart, and the
+    reading below the figure holds the numbers. ``ghosts`` maps a data set that holds a pinned run to the
     data set it is pinned from. ``click`` names the selection a click on the figure makes, if any.
     """
 

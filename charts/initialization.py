@@ -310,7 +310,7 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
             "Lines: root of the mean second moment over networks. Band: 10th to 90th percentile of the networks. "
             "Dark dots: mean-field theory. Cross: where a float32 run would end."
         ),
-        alt=f"Root mean square of signal and gradient by layer for {', '.join(names) or 'no scheme'}.",
+        alt="Root mean square of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
     )
 

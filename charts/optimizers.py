@@ -716,7 +716,7 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
             "Ring: start. Crosses: minima. Big dots: the scrubbed step. × and ↑↓ with a number: the step from which a path or "
             "a curve runs outside its panel. Dark dots: closed form. Click the surface to move the start."
         ),
-        alt=f"Paths of {', '.join(results) or 'no optimizer'} over {_place(values)}.",
+        alt="Left: paths of the chosen optimizers over a loss surface. Right: how far above the minimum they are.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},
         click="start",
     )

@@ -37,7 +37,6 @@ def draw(
     figure: Figure,
     width: int,
     key: str,
-    text: str = "",
     on_click: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Draw a figure into a column of ``width`` pixels.
@@ -46,14 +45,12 @@ def draw(
         figure: what to draw; its specification is reused, so the browser only takes the new data.
         width: of the column, in pixels.
         key: identity of the chart on the page.
-        text: the reading, added to the alternative text.
         on_click: called with the clicked datum when the figure has a click selection.
     """
     chart: dict[str, Any] = {
         **_spec(figure.build, width),
         "datasets": {name: table(frame) for name, frame in figure.data.items()},
     }
-    alternative = f"{figure.alt} {text}".strip()
     if figure.click and on_click is not None:
 
         def clicked() -> None:
@@ -68,7 +65,7 @@ def draw(
             on_select=clicked,
             selection_mode=[figure.click],
             key=key,
-            alt=alternative,
+            alt=figure.alt,
         )
     else:
-        st.vega_lite_chart(chart, width="content", key=key, alt=alternative)
+        st.vega_lite_chart(chart, width="content", key=key, alt=figure.alt)

@@ -64,7 +64,7 @@ def show(topic: Topic) -> None:
         if topic.click is not None:
             panel.set(topic.click(point, panel.values))
 
-    figure.draw(main, width, f"{topic.prefix}_main", view.reading, click)
+    figure.draw(main, width, f"{topic.prefix}_main", click)
     st.markdown(view.reading)
     st.caption(main.key)
     if panel.pin is not None:
@@ -129,7 +129,7 @@ def _lower(topic: Topic, panel: Panel, view: View, width: int) -> None:
                 tab = next(tab for tab in view.tabs if tab.name == name)
                 for number, block in enumerate(tab.blocks()):
                     if isinstance(block, Figure):
-                        figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}", block.title)
+                        figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}")
                         st.caption(f"{block.caption} {block.key}")
                     else:
                         st.markdown(block)

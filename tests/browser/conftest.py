@@ -1,0 +1,77 @@
+"""One server and one browser for all tests; a page that remembers what the browser's console said."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.driver import FLAGS, HOW_TO_GET, find_chromium, serve
+
+REQUIRED = os.environ.get("LAYERWISE_REQUIRE_BROWSER") == "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in Path(item.fspath).parts:
+            item.add_marker(pytest.mark.browser)
+
+
+def _missing() -> None:
+    if REQUIRED:
+        pytest.fail(HOW_TO_GET)
+    pytest.skip(HOW_TO_GET)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing()
+    with sync_playwright() as playwright:
+        executable = find_chromium(playwright.chromium.executable_path)
+        if executable is None:
+            _missing()
+        chromium = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serve("app.py", log) as url:
+        yield url
+    said = log.read_text(encoding="utf-8")
+    assert "Traceback" not in said, said
+    assert "Warning" not in said, said
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open an address of the app in a new visitor's browser; fails if its console reports anything."""
+    contexts = []
+    said: list[str] = []
+
+    def note(message: Any) -> None:
+        # Streamlit looks for its own health and host addresses below a deep link first: its business, not ours.
+        if message.type in ("error", "warning") and "/_stcore/" not in str(message.location.get("url", "")):
+            said.append(f"{message.type}: {message.text}")
+
+    def open_page(
+        path: str = "", width: int = 1440, height: int = 900, scheme: str = "light", base: str = ""
+    ) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.goto(f"{base or address}/{path}")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
