@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from charts.topic import Topic, View
-from core.knobs import Value
+from charts.figure import WIDE
+from charts.topic import Topic
 from tests.browser.driver import CHART, FLAGS, HOW_TO_GET, find_chromium, serve
 from ui.figure import table
 
@@ -42,6 +42,8 @@ WALKS = {
     "dropout": Walk("p", 12, lambda k: {"p": "0.44", "seed": str(k)}),
     "optimizers": Walk("gd_lr", 10, lambda k: {"gd_lr": "0.145", "start_y": f"{-2 + 0.05 * k:.2f}"}),
 }
+
+SCREEN = {"width": 1440, "height": 900}  # offers the main column WIDE pixels
 
 # Notes when a key goes down, what passes the socket, and when a change of the first chart has been painted.
 # A message posted from an animation frame arrives after that frame is on screen.
@@ -98,7 +100,7 @@ class Result:
     """All presses of one page."""
 
     page: list[Press] = field(default_factory=list)
-    back: list[Press] = field(default_factory=list)
+    kept: list[Press] = field(default_factory=list)
     floor: list[Press] = field(default_factory=list)
     core: list[float] = field(default_factory=list)
     figure: list[float] = field(default_factory=list)
@@ -124,6 +126,15 @@ class Tab:
             " && performance.now() - Math.max(__press.changed, __press.down, __press.got.at(-1)?.[0] ?? 0) > 200",
             polling=50,
         )
+
+    def size(self) -> str | None:
+        """Return the width of the first chart."""
+        return self.page.locator(f"{CHART} svg").first.get_attribute("width")
+
+    def value(self) -> float:
+        """Return what the slider shows."""
+        text = self.page.locator(self.slider).get_attribute("aria-valuetext") or ""
+        return float("".join(c for c in text if c in "0123456789.e-"))
 
     def press(self, key: str) -> Press:
         self.page.bring_to_front()
@@ -156,42 +167,30 @@ def measure(name: str, walks: int, page: Tab, floor: Tab, app: str, bare: str) -
         return {topic.key(knob): value for knob, value in walk.start(k).items()}
 
     # The first walk is a rehearsal: it warms the server up and tells the slider's stops.
-    stops: list[str] = []
+    steps: list[float] = []
     for k in range(walks + 1):
+        begin = walk.start(k)
         page.open(f"{app}/{name}?{urlencode(link(k))}")
         if k > 0:
-            moved = walk.start(k)[walk.knob]
-            shift = float(moved) - float(walk.start(0)[walk.knob])
-            here = [moved, *(f"{float(stop) + shift:.10g}" for stop in stops[1:])]
-            width = page.page.locator(f"{CHART} svg").first.get_attribute("width")
-            column = page.page.evaluate(_WIDTH)
-            rest = {name: value for name, value in link(k).items() if name != key}
-            query = {"page": name, "knob": walk.knob, "width": column, "stop": here, **rest}
+            stops = [begin[walk.knob], *(f"{float(begin[walk.knob]) + step:.10g}" for step in steps)]
+            others = {parameter: value for parameter, value in link(k).items() if parameter != key}
+            query = {"page": name, "knob": walk.knob, "width": WIDE, "stop": stops, **others}
             floor.open(f"{bare}/?{urlencode(query, doseq=True)}")
-            drawn = floor.page.locator(f"{CHART} svg").first.get_attribute("width")
-            if drawn != width:
-                raise RuntimeError(f"the floor draws {drawn} pixels and the page {width}")
-        for _ in range(walk.presses):
+            if (drawn := floor.size()) != (wanted := page.size()):
+                raise RuntimeError(f"{name} is {wanted} pixels wide and its floor {drawn}")
+        for number in range(walk.presses):
             press = page.press("ArrowRight")
             if k == 0:
-                stops = stops or [walk.start(0)[walk.knob]]
-                stops.append(_in_link(page.page.url, key, topic.knobs[walk.knob].text(topic.knobs[walk.knob].default)))
+                steps.append(page.value() - float(begin[walk.knob]))
                 continue
             result.page.append(press)
             result.floor.append(floor.press("ArrowRight"))
-            core, figure = _compute(topic, name, page.page.url)
+            core, figure = _compute(topic, name, {**link(k), key: stops[number + 1]})
             result.core.append(core)
             result.figure.append(figure)
         if k > 0:
-            result.back += [page.press("ArrowLeft") for _ in range(walk.presses)]
+            result.kept += [page.press("ArrowLeft") for _ in range(walk.presses)]
     return result
-
-
-_WIDTH = """() => {
-  const column = document.querySelector('[data-testid="stMainBlockContainer"]');
-  const style = getComputedStyle(column);
-  return Math.floor((column.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight)) / 80) * 80;
-}"""
 
 
 def _topic(name: str) -> Topic:
@@ -199,23 +198,18 @@ def _topic(name: str) -> Topic:
     return topic
 
 
-def _in_link(url: str, key: str, default: object) -> str:
-    """Return a parameter of the address; Streamlit leaves defaults out."""
-    return parse_qs(urlsplit(url).query).get(key, [str(default)])[-1]
-
-
-def _compute(topic: Topic, name: str, url: str) -> tuple[float, float]:
+def _compute(topic: Topic, name: str, link: Mapping[str, str]) -> tuple[float, float]:
     """Time the same values in this process: the experiment alone, and what makes a figure of it, in ms."""
-    values: dict[str, Value]
-    values, _ = topic.parse(parse_qs(urlsplit(url).query))
-    values = topic.settle(values)
+    parsed, problems = topic.parse({parameter: [value] for parameter, value in link.items()})
+    if problems:
+        raise ValueError("; ".join(problems))
+    values = topic.settle(parsed)
     run = getattr(import_module(f"charts.{name}"), "run", None)
     begin = time.perf_counter()
     if run is not None:
         run(values)
     middle = time.perf_counter()
-    view: View = topic.make(values)
-    for frame in view.figure.data.values():
+    for frame in topic.make(values).figure.data.values():
         table(frame)
     end = time.perf_counter()
     core = (middle - begin) * 1e3
@@ -239,7 +233,7 @@ def report(name: str, result: Result) -> str:
     """Write one row of the table."""
     return (
         f"{name:15s} {len(result.page):4d} {_median(result.page):8.0f} /{_p95(result.page):4.0f} "
-        f"{_median(result.floor):8.0f} /{_p95(result.floor):4.0f} {_median(result.back):8.0f} "
+        f"{_median(result.floor):8.0f} /{_p95(result.floor):4.0f} {_median(result.kept):8.0f} "
         f"{statistics.median(result.core):7.1f} {statistics.median(result.figure):7.1f} {ratio(result):7.2f} "
         f"{_median(result.page, 'size') / 1e3:8.1f} {_median(result.floor, 'size') / 1e3:7.1f} "
     )
@@ -249,7 +243,10 @@ def detail(result: Result) -> str:
     """Write where the time of a press goes."""
     lines = []
     for label, presses in (("page", result.page), ("floor", result.floor)):
-        parts = [f"{what} {_median(presses, what):.0f}" for what in ("sent", "answered", "ended", "changed", "painted")]
+        parts = [
+            f"{what} {_median(presses, what):.0f}"
+            for what in ("sent", "answered", "ended", "changed", "painted")
+        ]
         counts = [f"{what} {_median(presses, what):.0f}" for what in ("messages", "frames", "swaps")]
         lines.append(f"    {label:6s} " + ", ".join([*parts, *counts]))
     return "\n".join(lines)
@@ -264,8 +261,12 @@ HEAD = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", action="append", choices=tuple(WALKS), help="only this page; may be repeated")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--page", action="append", choices=tuple(WALKS), help="only this page; may be repeated"
+    )
     parser.add_argument("--repeats", type=int, default=4, help="walks on each page (default 4)")
     parser.add_argument("--detail", action="store_true", help="also say where the time of a press goes")
     options = parser.parse_args()
@@ -274,14 +275,19 @@ def main() -> None:
         executable = find_chromium(playwright.chromium.executable_path)
         if executable is None:
             parser.exit(2, HOW_TO_GET + "\n")
-        with serve("app.py", folder / "app.log") as app, serve("benchmarks/floor.py", folder / "floor.log") as bare:
+        with (
+            serve("app.py", folder / "app.log") as app,
+            serve("benchmarks/floor.py", folder / "floor.log") as bare,
+        ):
             browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
             print(HEAD, flush=True)
             for name in options.page or WALKS:
-                windows = [browser.new_context(viewport={"width": 1440, "height": 900}) for _ in range(2)]
+                windows = [browser.new_context(viewport=SCREEN) for _ in range(2)]
                 for window in windows:
                     window.add_init_script(HOOK)
-                page = Tab(windows[0].new_page(), f".st-key-{_topic(name).key(WALKS[name].knob)} input[type=range]")
+                page = Tab(
+                    windows[0].new_page(), f".st-key-{_topic(name).key(WALKS[name].knob)} input[type=range]"
+                )
                 floor = Tab(windows[1].new_page(), "[data-testid=stSlider] input[type=range]")
                 result = measure(name, options.repeats, page, floor, app, bare)
                 print(report(name, result), flush=True)

@@ -11,7 +11,7 @@ from charts import theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, words
 from core.activations import ACTIVATIONS
-from core.knobs import Knob, aliases_of, number
+from core.knobs import Knob, aliases_of, latex, number
 
 Array = np.ndarray
 
@@ -176,8 +176,9 @@ class _Curve(NamedTuple):
 def _curve(name: str, values: Values) -> _Curve:
     """Evaluate f(wz) and w·f'(wz); next to every kink stand two points, so that a jump is drawn upright."""
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    kinks = np.array([k / w for k in entry.kinks_at(**settings) if abs(k / w) < _REACH])
+    kinks = np.array([k / w for k in entry.kinks_at(**settings) if abs(k / w) <= _REACH])
     sides = np.concatenate([kinks - 1e-9, kinks + 1e-9])
+    sides = sides[np.abs(sides) <= _REACH]
     z = np.concatenate([_GRID, sides])
     order = np.argsort(z, kind="stable")
     z = z[order]
@@ -239,7 +240,7 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         title="Activation functions and their slopes",
         caption=f"{listed}; weight w = {number(w)}; PyTorch's conventions.",
         key=(
-            "Lines: closed form. Dark dots: centered differences of the value, h = 1e−5. Numbers on the slopes: their "
+            "Lines: closed form. Small dots: centered differences of the value, h = 1e−5. Numbers on the slopes: their "
             "largest value. Dots at kinks: the subgradient PyTorch takes."
         ),
         alt="Left: values of the chosen activation functions over z. Right: their slopes. Names stand at the line ends.",
@@ -293,8 +294,10 @@ def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
         )
         for name, curve in curves.items()
     )
+    w = real(values, "weight")
+    with_what = "slopes only and no weights" if w == 1 else f"each with its weight {number(w)}"
     return (
-        f"At z = {number(_CURSOR)} the slopes are {listed}; through ten layers in a row, slopes only and no weights, "
+        f"At z = {number(_CURSOR)} the slopes are {listed}; through ten such layers, {with_what}, "
         f"their products are {products}. Largest slope in the window: {tops}. "
         f"Slopes measured by differences stay within {number(worst, 2)} of the formulas."
     )
@@ -309,11 +312,12 @@ def _why(values: Values) -> str:
     for name in _chosen(values):
         entry = ACTIVATIONS[name]
         value, slope = _at(name, values, _CURSOR)
+        slope_text = f"f'({latex(w * _CURSOR)})" if w == 1 else f"{latex(w)}\\cdot f'({latex(w * _CURSOR)})"
         lines.append(
             f"**{_describe(name, values)}** ({entry.source}): $f(z) = {entry.formula}$, "
             f"$f'(z) = {entry.derivative}$. Range {entry.range(**_settings(name, values))}. "
-            f"Here $f({number(w * _CURSOR)}) = {number(value, 4)}$ and the slope at $z = {number(_CURSOR)}$ is "
-            f"${number(w)}\\cdot f'({number(w * _CURSOR)}) = {number(slope, 4)}$."
+            f"Here $f({latex(w * _CURSOR)}) = {latex(value, 4)}$ and the slope at $z = {latex(_CURSOR)}$ is "
+            f"${slope_text} = {latex(slope, 4)}$."
             + (f" {entry.kink_note}" if entry.kink_note else "")
             + (f" {entry.convention}" if entry.convention else "")
         )
@@ -330,7 +334,7 @@ SCENARIOS = (
     Scenario(
         "Slopes decide",
         "Sigmoid's slope never passes 0.25 and ReLU's stays at 1. Drag the cursor outward and watch the two curves "
-        "on the right that go to 0. Then press the right arrow on w: a weight of 4 lifts sigmoid's peak to 1.",
+        "on the right that go to 0. Then drag w to 4: that weight lifts sigmoid's peak to 1.",
         question="Which of the four slopes is still near 1 at z = 3?",
     ),
     Scenario(
@@ -349,8 +353,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Three ways to write GELU",
-        "The exact GELU, its tanh form and its sigmoid form lie on top of each other; move the cursor to 2.25 to "
-        "read the differences.",
+        "The exact GELU, its tanh form and its sigmoid form lie on top of each other. Move the cursor to 2.25 and "
+        "point at the dots: the three values begin to differ in the fourth and in the third digit.",
         {"functions": ("GELU", "GELU (tanh)", "GELU (sigmoid)")},
         question="In which digit does the tanh form of GELU differ from the exact one?",
     ),

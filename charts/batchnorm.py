@@ -14,10 +14,11 @@ from core.batch_stream import (
     BatchStreamTheory,
     batch_mean_band,
     place_probe,
+    probe_distribution,
     stream_batches,
     stream_batches_theory,
 )
-from core.knobs import Knob, Value, number
+from core.knobs import Knob, Value, latex, number
 from core.normalization import BATCHNORM_CONVENTIONS
 
 _PLACEMENTS = 200
@@ -99,12 +100,12 @@ def _spec(width: int) -> Spec:
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink"))
         )
 
-    def ends(name: str) -> Panel:
+    def ends(name: str, x: alt.X) -> Panel:
         return (
             alt.Chart(named("ends"))
             .transform_filter(f"datum.panel == '{name}'")
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=step, y=alt.Y("y:Q"), text="label:N", color=theme.color())
+            .encode(x=x, y=alt.Y("y:Q"), text="label:N", color=theme.color())
         )
 
     def statistic(name: str, x: alt.X, size: int) -> Panel:
@@ -113,12 +114,12 @@ def _spec(width: int) -> Spec:
         layers = []
         if name == "mean":
             layers.append(
-                base.mark_area(opacity=0.16).encode(
+                base.mark_area(interpolate="step-before", opacity=0.16).encode(
                     x=x, y=alt.Y("mean_low:Q"), y2="mean_high:Q", color=theme.ink("muted")
                 )
             )
         layers += [
-            base.mark_line(strokeDash=[6, 4], strokeWidth=1.3).encode(
+            base.mark_line(interpolate="step-before", strokeDash=[6, 4], strokeWidth=1.3).encode(
                 x=x, y=alt.Y(f"true_{name}:Q"), color=theme.ink("ink")
             ),
             base.mark_point(filled=True, size=16, opacity=0.75).encode(
@@ -131,7 +132,7 @@ def _spec(width: int) -> Spec:
             base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
                 x=x, y=alt.Y(f"theory_{name}:Q"), color=theme.ink("ink")
             ),
-            ends(name),
+            ends(name, x),
             heading(name),
         ]
         return alt.layer(*layers).properties(width=size, height=tall, name=name)
@@ -144,7 +145,7 @@ def _spec(width: int) -> Spec:
     reach = alt.Chart(named("reach")).mark_point(opacity=0).encode(y=alt.Y("y:Q"))
     output = alt.layer(
         reach.encode(x=last),
-        base.mark_line(strokeDash=[6, 4], strokeWidth=1.3).encode(
+        base.mark_line(interpolate="step-before", strokeDash=[6, 4], strokeWidth=1.3).encode(
             x=last, y=alt.Y("true_output:Q"), color=theme.ink("ink")
         ),
         base.mark_point(filled=True, size=16, opacity=0.75).encode(
@@ -157,7 +158,7 @@ def _spec(width: int) -> Spec:
         base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
             x=last, y=alt.Y("theory_output:Q"), color=theme.ink("ink")
         ),
-        ends("output"),
+        ends("output", last),
         heading("output"),
     ).properties(width=left, height=tall, name="output")
 
@@ -307,8 +308,9 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         title="One sample in training and in evaluation",
         caption=_caption(values),
         key=(
-            "Orange: one batch, as in training. Blue: stored, as in evaluation. Dark dots: expectation in closed form. "
-            "Dashed: truth. Gray band: 95 % of batch means, ±1.96σ/√N."
+            "Orange: one batch, as in training. Blue: stored, as in evaluation. Small dots: expected statistics, and the "
+            "output they give. "
+            "Dashed: truth. Gray band: 95% of batch means, ±1.96σ/√N."
         ),
         alt="Batch and running mean and variance at every step, and one sample's output in training and evaluation.",
         ghosts={"ghost": "stream"},
@@ -330,25 +332,38 @@ def _caption(values: Values) -> str:
 
 
 def _reading(values: Values, stream: BatchStream, theory: BatchStreamTheory, placed: np.ndarray) -> str:
-    truth, evaluated = float(stream.true_output[-1]), float(stream.eval_output[-1])
+    truth, evaluated, gamma = (
+        float(stream.true_output[-1]),
+        float(stream.eval_output[-1]),
+        real(values, "gamma"),
+    )
     finite = placed[np.isfinite(placed)]
-    size, gamma = whole(values, "batch_size"), real(values, "gamma")
-    delta = (real(values, "probe") - float(stream.true_mean[-1])) / real(values, "sigma")
-    predicted = abs(gamma) * float(np.sqrt((1 + delta**2 / 2) / size))
-    spread_text = f"± {number(float(finite.std(ddof=1)))}" if len(finite) > 1 else ""
+    exact = probe_distribution(
+        mu=float(stream.true_mean[-1]),
+        in_batch=bool(values["in_batch"]),
+        **{name: real(values, name) for name in ("sigma", "probe", "gamma", "beta")},
+        batch_size=whole(values, "batch_size"),
+    )
+    spread_text = f" ± {number(float(finite.std(ddof=1)))}" if len(finite) > 1 else ""
+    theory_text = (
+        f" (in theory {number(exact.mean)} ± {number(exact.std)})"
+        if np.isfinite(exact.mean) and np.isfinite(exact.std)
+        else ""
+    )
     sentences = [
-        f"In training the sample comes out as {number(float(finite.mean()))} {spread_text} over {_PLACEMENTS} batches "
-        f"(√((1 + δ²/2)/N) predicts ± {number(predicted)}), in evaluation after step {values['steps']} as "
-        f"**{number(evaluated)}**; the truth is {number(truth)}."
+        f"In training the sample comes out as {number(float(finite.mean()))}{spread_text} over {_PLACEMENTS} batches"
+        f"{theory_text}, in evaluation after step {values['steps']} as **{number(evaluated)}**; with the true mean and "
+        f"variance it would be {number(truth)}."
     ]
-    off = np.abs(stream.eval_output - stream.true_output) > 0.1 * abs(gamma)
+    near = 0.1 * abs(gamma)
+    off = np.abs(stream.eval_output - stream.true_output) > near
     if off.any() and not off[-1]:
         joined = int(np.flatnonzero(off)[-1]) + 1
-        sentences.append(f"Evaluation stays within 0.1 of the truth from step {joined} on.")
+        sentences.append(f"Evaluation stays within {number(near)} of that from step {joined} on.")
     elif off[-1]:
         apart = evaluated - truth
         sentences.append(
-            f"Evaluation is still {number(abs(apart))} {'above' if apart > 0 else 'below'} the truth."
+            f"Evaluation is still {number(abs(apart))} {'above' if apart > 0 else 'below'} that."
         )
     sentences.append(
         f"The running mean is {number(float(stream.running_mean[-1]))} where its expectation is "
@@ -364,7 +379,7 @@ def _events(stream: BatchStream, values: Values) -> tuple[str, ...]:
             f"**Batch size 1**: the unbiased variance of step {int(np.argmax(stream.undefined)) + 1} is 0/0, so the "
             "running variance stays as it is. PyTorch refuses with “Expected more than 1 value per channel when training”."
         )
-    elif values["batch_size"] == 1:
+    elif values["batch_size"] == 1 and values["in_batch"]:
         events.append(
             "**Batch size 1**: a batch of one value has variance 0, so the running variance decays to 0 and in "
             "training every sample comes out as β."
@@ -378,38 +393,49 @@ def _why(values: Values, stream: BatchStream, theory: BatchStreamTheory) -> str:
     convention = BATCHNORM_CONVENTIONS[word(values, "convention")]
 
     def knob(name: str) -> str:
-        return number(real(values, name))
+        return latex(real(values, name), 4)
 
-    t, weight = whole(values, "steps"), real(values, "weight")
+    t, weight, size = whole(values, "steps"), real(values, "weight"), whole(values, "batch_size")
     mean, var = float(stream.running_mean[-1]), float(stream.running_var[-1])
-    size = whole(values, "batch_size")
     lines = [
         r"**Training** takes mean $\mu_B$ and biased variance $\sigma_B^2$ from the batch at hand, **evaluation** the "
         "stored ones:",
         r"$$y = \gamma\,\frac{x-\mu_B}{\sqrt{\sigma_B^2+\varepsilon}}+\beta \qquad\text{or}\qquad "
         r"y = \gamma\,\frac{x-\hat\mu}{\sqrt{\hat\sigma^2+\varepsilon}}+\beta$$",
         f"After step {t}, with the stored values of this run:",
-        rf"$$y = {knob('gamma')}\cdot\frac{{{knob('probe')} - {number(mean)}}}{{\sqrt{{{number(var)} + "
-        rf"{knob('eps')}}}}} + {knob('beta')} = {number(float(stream.eval_output[-1]), 4)}$$",
+        rf"$$y = {knob('gamma')}\cdot\frac{{{knob('probe')} - {latex(mean)}}}{{\sqrt{{{latex(var)} + "
+        rf"{knob('eps')}}}}} + {knob('beta')} = {latex(float(stream.eval_output[-1]), 4)}$$",
     ]
+    drifts = real(values, "shift") != 0 and t > whole(values, "shift_step")
     if convention.fixed_weight() is None:
         lines.append(
             r"The paper averages all batches, $\hat\mu_t = \frac1t\sum_{s\le t}\mu_s$: the start is forgotten after "
             "one batch, and a drift is remembered forever."
         )
     else:
-        lines += [
-            r"What is stored follows $\hat\mu \leftarrow (1-a)\,\hat\mu + a\,\mu_B$, so the start fades as $(1-a)^t$:",
-            rf"$$\mathrm E[\hat\mu_{{{t}}}] = (1-{knob('weight')})^{{{t}}}\cdot{knob('running_mean')} + "
-            rf"\bigl(1-(1-{knob('weight')})^{{{t}}}\bigr)\,\mu = {number(float(theory.running_mean[-1]), 4)}"
-            rf"\quad\text{{with }}(1-a)^{{{t}}} = {number((1 - weight) ** t)}$$",
-            f"The weight a = {knob('weight')} is {_momenta(values)}.",
-        ]
-    kind = (
-        rf"times $N/(N-1) = {number(size / (size - 1), 5)}$"
-        if convention.unbiased and size > 1
-        else "as it is, biased"
-    )
+        lines.append(
+            r"What is stored follows $\hat\mu \leftarrow (1-a)\,\hat\mu + a\,\mu_B$, so the start fades as $(1-a)^t$, "
+            rf"with $a = {knob('weight')}$ ({_momenta(values)}) and $(1-a)^{{{t}}} = {latex((1 - weight) ** t)}$."
+        )
+        expected = latex(float(theory.running_mean[-1]), 4)
+        if drifts:
+            since = t - whole(values, "shift_step")
+            lines.append(
+                rf"Since the shift, {since} steps ago, the old mean fades too: $(1-a)^{{{since}}} = "
+                rf"{latex((1 - weight) ** since)}$ of it is left, and $\mathrm E[\hat\mu_{{{t}}}] = {expected}$ on the "
+                f"way to {number(float(stream.true_mean[-1]))}."
+            )
+        else:
+            lines.append(
+                rf"$$\mathrm E[\hat\mu_{{{t}}}] = (1-a)^{{{t}}}\cdot{knob('running_mean')} + "
+                rf"\bigl(1-(1-a)^{{{t}}}\bigr)\cdot{knob('mu')} = {expected}$$"
+            )
+    if not convention.unbiased:
+        kind = "as it is, biased"
+    elif size > 1:
+        kind = f"times $N/(N-1) = {latex(size / (size - 1), 5)}$"
+    else:
+        kind = "times N/(N − 1), which is 0/0 for a batch of one: nothing is stored"
     lines.append(
         f"The {convention.name} convention stores the batch's variance {kind} ({convention.source}). "
         f"In expectation the running variance is now {number(float(theory.running_var[-1]), 4)}; the truth is "
@@ -433,7 +459,7 @@ SCENARIOS = (
     Scenario(
         "Warm-up",
         "Training is right from the first step, give or take the batch's noise. Evaluation starts with the wrong "
-        "statistics and needs about 30 steps to arrive. Press the left arrow on the weight to make it slower.",
+        "statistics and needs some 30 to 40 steps to arrive. Press the left arrow on the weight to make it slower.",
         question="At step 1, which of the two modes is closer to the truth?",
     ),
     Scenario(
@@ -446,7 +472,7 @@ SCENARIOS = (
     Scenario(
         "Tiny batches",
         "With two values a batch, the sample's training output jumps between −1 and 1: two values, normalized, are "
-        "always −1 and 1. Evaluation does not care.",
+        "always −1 and 1. Evaluation has one value, with running statistics that are noisy in turn.",
         {"batch_size": 2, "steps": 120},
         question="What can a sample become when it is normalized together with one other value?",
     ),
@@ -466,7 +492,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Nearly the full data",
-        "With 512 values a batch, both modes agree to a few percent, and the band of batch means is narrow.",
+        "With 512 values a batch, both modes agree to a few percent once the start has faded, and the band of batch "
+        "means is narrow.",
         {"batch_size": 512},
     ),
 )

@@ -69,6 +69,8 @@ def _spec(width: int) -> Spec:
     )
     y = alt.Y("base:Q", axis=None, scale=alt.Scale(domain=[BOTTOM, TOP], nice=False))
 
+    label = "over" if narrow else "base"  # on a phone the words stand above their row, not beside it
+
     def layer(name: str) -> Panel:
         return alt.Chart(named(name))
 
@@ -125,23 +127,23 @@ def _spec(width: int) -> Spec:
         .mark_text(
             align="left" if narrow else "right",
             baseline="bottom" if narrow else "middle",
-            dy=-30 if narrow else -16,
+            dy=0 if narrow else -16,
             dx=4 if narrow else -12,
             fontSize=theme.TEXT_SIZE,
             fontWeight=600,
         )
-        .encode(x=alt.value(0), y=y, text="mode:N", color=theme.ink("ink"))
+        .encode(x=alt.value(0), y=alt.Y(f"{label}:Q"), text="mode:N", color=theme.ink("ink"))
     )
     verdict = (
         layer("rows")
         .mark_text(
             align="right" if narrow else "left",
             baseline="bottom",
-            dy=-30 if narrow else -6,
+            dy=0 if narrow else -6,
             dx=-4 if narrow else 12,
             fontSize=theme.SMALL_SIZE + 0.5,
         )
-        .encode(x=alt.value(inner), y=y, text="verdict:N", color=theme.color())
+        .encode(x=alt.value(inner), y=alt.Y(f"{label}:Q"), text="verdict:N", color=theme.color())
     )
     heading = (
         layer("titles")
@@ -151,7 +153,7 @@ def _spec(width: int) -> Spec:
     reach = layer("reach").mark_point(opacity=0).encode(x=x)
     chart = alt.layer(
         reach, ground, bars, evaluated, normal, ghost, mean, rule, name, verdict, heading
-    ).properties(width=inner, height=430, name="rows")
+    ).properties(width=inner, height=560 if narrow else 430, name="rows")
     if not narrow:
         chart = chart.properties(padding={"left": 5, "right": 5, "top": 5, "bottom": 20})
     return assemble(chart, theme.config())
@@ -168,7 +170,7 @@ def _converging(width: int) -> Spec:
         axis=alt.Axis(grid=False, format="~s"),
     )
 
-    def panel(name: str, text: str) -> Panel:
+    def panel(name: str) -> Panel:
         y = alt.Y(f"{name}:Q", title=None, scale=alt.Scale(zero=False))
         base = alt.Chart(named("estimates"))
         return alt.layer(
@@ -182,9 +184,12 @@ def _converging(width: int) -> Spec:
             alt.Chart(named(f"{name}_ends"))
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
             .encode(x=x, y=alt.Y("y:Q"), text="label:N", color=theme.color()),
-        ).properties(width=inner, height=230, name=name, title=text)
+            alt.Chart(named("titles"))
+            .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
+            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
+        ).properties(width=inner, height=230, name=name)
 
-    both = [panel("mean", "Mean of the training output"), panel("var", "Variance of the training output")]
+    both = [panel("mean"), panel("var")]
     whole = alt.vconcat(*both) if narrow else alt.hconcat(*both)
     return assemble(whole.resolve_scale(color="shared"), theme.config())
 
@@ -244,7 +249,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             )
     nothing = rows(low=[0.0], high=0.0, base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED)
     bases = np.array([_BASES[mode] for mode in result.modes])
-    verdicts = [_verdict(k, result) for k in range(len(result.modes))]
+    verdicts = [_verdict(k, result, closed[mode]) for k, mode in enumerate(result.modes)]
     mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
     fixed = result.deterministic
     return Figure(
@@ -264,6 +269,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "rows": rows(
                 mode=list(result.modes),
                 base=bases,
+                over=bases + 0.86,
                 verdict=[text for text, _ in verdicts],
                 slot=[theme.GOOD if right else theme.BAD for _, right in verdicts],
             ),
@@ -281,15 +287,14 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
     )
 
 
-def _verdict(k: int, result: DropoutRun) -> tuple[str, bool]:
-    """State a row's ratio of evaluation to training, and whether that is right."""
+def _verdict(k: int, result: DropoutRun, moments: DropoutMoments) -> tuple[str, bool]:
+    """State a row's measured ratio of evaluation to training; whether it is right, the closed form decides."""
     ratio = float(result.ratio[k])
     if not np.isfinite(ratio):
         return "nothing left in training", False
-    text = f"eval / train {number(ratio)}"
-    if not result.deterministic[k]:
-        return f"{text}, but random", False
-    return text, abs(ratio - 1) < 0.05
+    random = float(moments.eval_var) > 0
+    right = not random and abs(float(moments.eval_mean) - float(moments.train_mean)) < 1e-9
+    return f"eval / train {number(ratio)}{', but random' if random else ''}", right
 
 
 def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
@@ -309,7 +314,8 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
             {
                 "count": count, "mode": mode, "slot": theme.SLOTS[hue], "dash": dash,
                 "mean": estimate.mean[picked], "mean_theory": mean, "mean_low": mean - mean_error, "mean_high": mean + mean_error,
-                "var": estimate.var[picked], "var_theory": var, "var_low": var - var_error, "var_high": var + var_error,
+                "var": estimate.var[picked], "var_theory": var,
+                "var_low": np.maximum(var - var_error, 0.0), "var_high": var + var_error,
             }
         )  # fmt: skip
         for name, value in (("mean", mean), ("var", var)):
@@ -323,17 +329,21 @@ def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMo
             count=np.full(len(merged), masks),
             y=list(merged),
             label=[" = ".join(mode for mode, _ in group) for group in merged.values()],
-            slot=[group[0][1] for group in merged.values()],
+            slot=[group[0][1] if len(group) == 1 else theme.INK for group in merged.values()],
         )
     return Figure(
         name="dropout/convergence",
         build=_converging,
-        data={"estimates": rows(*parts), **labels},
+        data={
+            "estimates": rows(*parts),
+            "titles": rows(mean=["Mean of the training output"], var=["Variance of the training output"]),
+            **labels,
+        },
         title="Monte Carlo on its way to the closed form",
         caption=f"{_settings(values)}.",
         key=(
-            "Lines: mean and unbiased variance of the first outputs. Dots: closed form. Bands: 95 % of runs lie within "
-            "them at each number of masks."
+            "Lines: mean and unbiased variance of the first outputs. Dots: closed form. Bands: ±1.96 standard errors, "
+            "the variance's cut at 0."
         ),
         alt="Running estimates of mean, left, and variance, right, closing in on the closed form.",
     )
@@ -346,8 +356,8 @@ def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoment
     p = real(values, "p")
     if p == 1:
         return (
-            "With p_drop = 1 nothing is ever kept: training outputs are 0 in every mode. Inverted scaling would divide "
-            "by p_keep = 0; PyTorch defines that output as 0, and so does this page."
+            "With p_drop = 1 nothing is ever kept: wherever masks are in use, training outputs are 0. Inverted "
+            "scaling would divide by p_keep = 0; PyTorch defines that output as 0, and so does this page."
         )
     inverted, classic = at("Inverted"), at("Classic")
     sd = np.sqrt(np.nan_to_num(result.train_var))
@@ -363,7 +373,7 @@ def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoment
         f"**{number(float(result.eval_mean[classic]))}**. Without any scaling, evaluation is "
         f"{number(float(result.ratio[wrong]))} times the training mean. Inverted variance: measured "
         f"{number(float(result.train_var[inverted]), 4)}, closed form {number(float(exact.train_var), 4)}, "
-        f"{'within' if off <= error else 'outside'} the 95 % band of ± {number(error, 2)}."
+        f"{'within' if off <= error else 'outside'} the 95% band of ± {number(error, 2)}."
     )
 
 
@@ -417,13 +427,13 @@ def _converge(values: Values, result: DropoutRun, closed: dict[str, DropoutMomen
 SCENARIOS = (
     Scenario(
         "Half dropped",
-        "A blue rule inside the orange hump is right, a rule outside is a bug. Move p_drop to 0.8 and watch which "
-        "rules stay inside.",
+        "A blue rule on the orange triangle is right, a rule beside it is a bug. Move p_drop to 0.8: the rules that "
+        "are right stay where their triangle is, the others move away.",
         question="Which of these six ways predict on the scale they trained on?",
     ),
     Scenario(
         "Light dropout",
-        "At p_drop = 0.1 every mistake is small, and easy to miss: forgetting to scale costs 11 %.",
+        "At p_drop = 0.1 every mistake is small, and easy to miss: forgetting to scale costs 11%.",
         {"p": 0.1},
         question="How large is the error of forgetting to scale at p_drop = 0.1?",
     ),
@@ -436,8 +446,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Six units",
-        "The notes' example: six units, half of them dropped, three left on average. With so few, the outputs are a "
-        "handful of separate values and the normal curve no longer fits.",
+        "The notes' example: six units, half of them dropped, three left on average. With so few, the outputs are at "
+        "most 64 separate values and the normal curve no longer fits.",
         {"inputs": 6},
         question="Six units with p = 0.5: does every pass keep exactly three?",
     ),
@@ -458,4 +468,5 @@ TOPIC = Topic(
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
+    tabs=("Convergence",),
 )

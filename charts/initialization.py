@@ -11,13 +11,14 @@ from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, ro
 from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS
-from core.knobs import Knob, aliases_of, number
+from core.knobs import Knob, aliases_of, latex, number
 from core.propagation import (
     FLOAT32_MAX,
     FLOAT32_TINY,
     MeanField,
     Propagation,
     first_bad,
+    pooled_rms,
     propagate,
     propagate_theory,
 )
@@ -43,9 +44,10 @@ STYLES = theme.styles(
 )
 
 # What the panels show: the decades around float32, or those where bands can be told apart.
-WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2)}
+WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2), "five decades": (1e-3, 1e2)}
 # Weights drawn in one run, a few seconds of work; beyond it fewer networks are drawn, and said.
 _WEIGHTS = 150_000_000
+_HOMOGENEOUS = "ReLU"  # the variance 5L/n of one network's logarithm is known for it
 _PART = 4_000_000  # weights or signals of one part of a run, about a tenth of a second
 
 KNOBS = (
@@ -97,9 +99,14 @@ def _spec(width: int, window: str) -> Spec:
     inner = width - 165 if narrow else round((width - 282) / 2)
     tall = 300 if narrow else 430
     low, high = WINDOWS[window]
-    exponents = range(int(np.log10(low)), int(np.log10(high)) + 1, 6 if high / low > 1e20 else 2)
+    exponents = range(
+        -36 if low < 1e-36 else round(np.log10(low)),
+        round(np.log10(high)) + 1,
+        12 if high / low > 1e20 else 2 if high / low > 1e6 else 1,
+    )
     axis = alt.Axis(
         values=[float(f"1e{e}") for e in exponents],
+        tickCount=len(exponents),
         labelOverlap=False,
         labelExpr=theme.POWER,
     )
@@ -226,15 +233,6 @@ def run(values: Values) -> tuple[Propagation, MeanField]:
     return measured, theory
 
 
-def pooled(rms: Array) -> Array:
-    """Return the root of the mean square over networks, (schemes, seeds, L) → (schemes, L), without overflow."""
-    largest = np.max(rms, axis=1, keepdims=True)
-    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        result: Array = scale[:, 0] * np.sqrt(np.mean((rms / scale) ** 2, axis=1))
-    return result
-
-
 def _visible(y: Array) -> Array:
     """Leave out what a log axis cannot carry: exact zeros and what float64 itself lost."""
     return np.where(np.isfinite(y) & (y > 0), y, np.nan)
@@ -252,7 +250,7 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
         "gradient": (measured.gradient_rms, theory.gradient_rms),
     }
     parts: list[Part] = []
-    mean = {name: pooled(rms) for name, (rms, _) in quantities.items()}
+    mean = {name: pooled_rms(rms) for name, (rms, _) in quantities.items()}
     for k, scheme in enumerate(names):
         style = STYLES[scheme]
         columns: Part = {}
@@ -308,7 +306,7 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
         caption=_caption(values),
         key=(
             "Lines: root of the mean second moment over networks. Band: 10th to 90th percentile of the networks. "
-            "Dark dots: mean-field theory. Cross: where a float32 run would end."
+            "Small dots: mean-field theory. Cross: where a float32 run would end."
         ),
         alt="Root mean square of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
@@ -360,25 +358,35 @@ def _reading(values: Values, measured: Propagation, theory: MeanField) -> str:
     if not names:
         return "Choose at least one scheme to see its signal."
     depth = whole(values, "depth")
-    signal = pooled(measured.signal_rms)
+    signal, gradient = pooled_rms(measured.signal_rms), pooled_rms(measured.gradient_rms)
     parts = []
     for k, scheme in enumerate(names):
-        end = float(signal[k, -1])
-        dead = first_bad(signal[k])
-        if end == 0:
-            first = int(np.argmax(signal[k] == 0))
-            parts.append(f"**{scheme}** is exactly 0 from layer {first} on")
-            continue
-        factor = (end / float(signal[k, 0])) ** (1 / depth)
-        predicted = float(theory.signal_rms[k, -1]) ** (1 / depth)
-        text = f"**{scheme}** ×{number(factor)} a layer"
-        if np.isfinite(predicted):
-            text += f" (theory {number(predicted, 4)})"
-        text += f" to {number(end)}"
-        if dead is not None:
-            text += f", {'under' if signal[k, dead] < 1 else 'over'}flowing float32 at layer {dead}"
+        text = f"**{scheme}** signal {_factor(signal[k], float(theory.signal_rms[k, -1]), depth)}"
+        if signal[k, -1] > 0:
+            text += f", gradient {_factor(gradient[k, ::-1], float(theory.gradient_rms[k, 0]), depth)}"
+            dead = first_bad(signal[k])
+            if dead is not None:
+                text += f"; float32 {'under' if signal[k, dead] < 1 else 'over'}flows at layer {dead}"
         parts.append(text)
-    return f"The signal's rms over {depth} layers: {'; '.join(parts)}."
+    noun = "layer" if depth == 1 else f"{depth} layers"
+    return f"Rms over {noun}, factor a layer and where it ends: {'. '.join(parts)}."
+
+
+def _factor(rms: Array, predicted: float, depth: int) -> str:
+    """Write what a layer multiplies the rms by, beside theory, and the rms at the end; ``rms`` in walking order."""
+    end = float(rms[-1])
+    if end == 0:
+        return (
+            f"0 from layer {int(np.argmax(rms == 0))} on"
+            if rms[1] == 0
+            else "too small for float64 at the end"
+        )
+    if not np.isfinite(end):
+        return f"beyond float64 after {int(np.argmax(~np.isfinite(rms)))} layers"
+    text = f"×{number((end / float(rms[0])) ** (1 / depth), 4)}"
+    if np.isfinite(predicted) and predicted > 0:
+        text += f" (theory {number(predicted ** (1 / depth), 4)})"
+    return f"{text} to {number(end)}"
 
 
 def _events(values: Values, measured: Propagation) -> tuple[str, ...]:
@@ -399,16 +407,17 @@ def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
     width = whole(values, "width")
     activation = ACTIVATIONS[word(values, "activation")]
     sigma_b = real(values, "sigma_b")
+    names = _schemes(values)
     lines = [
         r"A layer computes $h^l = \varphi(h^{l-1})\,W^l + b^l$ with independent weights of variance "
         r"$\sigma_w^2/n_\mathrm{in}$. For wide layers the second moment $q^l = \mathrm E\,(h^l)^2$ follows",
         r"$$q^l = \sigma_w^2\;\mathrm E\,\varphi(\sqrt{q^{l-1}}\,z)^2 + \sigma_b^2,\qquad "
         r"\chi^l = \sigma_w^2\;\mathrm E\,\varphi'(\sqrt{q^{l-1}}\,z)^2,\qquad z \sim \mathcal N(0, 1),$$",
         r"and the gradient's second moment is multiplied by $\chi^l$ on its way back. The dots are these "
-        f"recursions for {activation.name}, $\\sigma_b = {number(sigma_b)}$ and $n = {width}$; the figure shows roots, "
+        f"recursions for {activation.name}, $\\sigma_b = {latex(sigma_b)}$ and $n = {width}$; the figure shows roots, "
         r"$\sqrt{q^l}$.",
     ]
-    for k, scheme in enumerate(_schemes(values)):
+    for k, scheme in enumerate(names):
         entry = INITIALIZERS[scheme]
         if entry.mean != 0:
             lines.append(
@@ -419,15 +428,17 @@ def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
         sigma_w2 = width * entry.std(width, width) ** 2
         q1, chi = float(theory.signal_rms[k, 1]) ** 2, float(theory.slope[k, -1])
         lines.append(
-            f"**{scheme}**: $W_{{ij}} \\sim {entry.formula}$, so $\\sigma_w^2 = {number(sigma_w2, 4)}$, the first layer "
-            f"has $q^1 = {number(q1, 4)}$, and in the last $\\chi = {number(chi, 4)}$: the gradient's rms is multiplied by "
-            f"{number(float(np.sqrt(chi)), 4)} a layer. {entry.source}."
+            rf"**{scheme}** ({entry.source}): $W_{{ij}} \sim {entry.formula}$, so $\sigma_w^2 = {latex(sigma_w2, 4)}$, the "
+            rf"first layer has $q^1 = {latex(q1, 4)}$, and in the last $\chi = {latex(chi, 4)}$: the gradient's rms is "
+            f"multiplied by {number(float(np.sqrt(chi)), 4)} a layer."
         )
-    lines.append(
-        f"One network is not the mean of all: in a ReLU stack the logarithm of $q^L$ has variance near $5L/n = "
-        f"{number(5 * real(values, 'depth') / width)}$, so at this depth and width a typical network lies below "
-        "the theory, and the mean over a few networks scatters around it."
-    )
+    if activation.name == _HOMOGENEOUS and sigma_b == 0 and names:
+        variance = 5 * real(values, "depth") / width
+        lines.append(
+            f"One network is not the mean of all: in a ReLU stack the logarithm of $q^L$ has variance near $5L/n = "
+            f"{latex(variance)}$, so at this depth and width a typical network lies below the theory, and the mean over "
+            "a few networks scatters around it."
+        )
     return "\n\n".join(lines)
 
 
@@ -463,7 +474,7 @@ SCENARIOS = (
         {
             "schemes": ("Glorot normal", "LeCun normal", "He normal"),
             "activation": "tanh",
-            "scale": "twelve decades",
+            "scale": "five decades",
             "width": 128,
             "seeds": 5,
         },
@@ -471,8 +482,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Sigmoid loses its gradient",
-        "A sigmoid's signal looks healthy at every layer, since half of it is a constant. Its gradient shrinks by "
-        "0.24 a layer whatever is done about the signal.",
+        "A sigmoid's signal looks healthy at every layer, since half of it is a constant. Its gradient is multiplied by "
+        "0.24 a layer, with He's larger weights by 0.32: lost either way.",
         {"activation": "sigmoid", "schemes": ("LeCun normal", "Glorot normal", "He normal")},
         question="If the signal stays level, does the gradient too?",
     ),

@@ -12,7 +12,7 @@ from charts import theme
 Array = np.ndarray
 Window = tuple[float, float, float, float]
 
-_STRONGEST = 0.46
+_STRONGEST = 0.38
 
 
 def grid(window: Window, size: int) -> tuple[Array, Array, Array]:

@@ -61,7 +61,7 @@ PAGE = {
         "borderColor": "#d9dadb",
     },
     "dark": {
-        "primaryColor": "#5aa9f0",
+        "primaryColor": "#2f7dc4",
         "backgroundColor": "#14161a",
         "secondaryBackgroundColor": "#1d2026",
         "textColor": "#e8e6e1",
@@ -74,14 +74,18 @@ RASTER = (
     "#3b6f9e"  # loss surfaces: one hue whose opacity carries the height, so it reads on white and on black
 )
 
-# Labels of a log axis: 1, 1e3, 1e−3; a tick between powers of ten keeps its digits.
-POWER = "datum.value == 1 ? '1' : replace(replace(format(datum.value, '.1~e'), 'e+', 'e'), '-', '−')"
+# Labels of a log axis: 0.01, 1, 100, 1e3, 1e−3, and of the ticks between them only those at 2 and 5.
+_MANTISSA = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
+POWER = (
+    f"indexof([1, 2, 5], {_MANTISSA}) < 0 ? '' : datum.value >= 0.01 && datum.value < 1000 ? format(datum.value, '~g') : "
+    "replace(replace(format(datum.value, '.0~e'), 'e+', 'e'), '-', '−')"
+)
+POWER_GRID = {"condition": {"test": f"{_MANTISSA} == 1", "value": 0.6}, "value": 0.0}
 
 TEXT_SIZE = 13
 SMALL_SIZE = 11.5
 LINE = 2.2
 DOT = 15  # area of a dot of theory over a measured line
-HAIRLINE = 1.0
 
 
 class Style(NamedTuple):

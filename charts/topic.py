@@ -12,6 +12,7 @@ Values = Mapping[str, Value]
 Block = str | Figure
 
 CUSTOM = "Custom"
+WHY, NOTES = "Why", "From the notes"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Topic:
     ``make(values)`` computes and draws; ``layout(values)`` says which knobs the panel shows; ``complete`` fills
     in what a link leaves out, where one default depends on another value; ``limits`` and ``offers`` narrow a control
     to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
+    ``tabs`` names the topic's own tabs, as ``make`` returns them;
     ``free`` names the knobs that a scenario leaves open (the seed, what is being edited);
     ``click`` turns a click on the main figure into values.
     """
@@ -79,6 +81,7 @@ class Topic:
     offers: Callable[[Values], Mapping[str, tuple[str, ...]]] = lambda _: {}
     depends: tuple[str, ...] = ()
     free: tuple[str, ...] = ("seed",)
+    tabs: tuple[str, ...] = ()
     click: Callable[[Mapping[str, float], Values], dict[str, Value]] | None = None
 
     def __post_init__(self) -> None:
@@ -92,6 +95,11 @@ class Topic:
     def defaults(self) -> dict[str, Value]:
         """Return the values of the default view."""
         return {name: knob.default for name, knob in self.knobs.items()}
+
+    @property
+    def tab_names(self) -> tuple[str, ...]:
+        """Name all tabs of the page, in order."""
+        return (*self.tabs, WHY, NOTES)
 
     def fill(self, given: Values) -> dict[str, Value]:
         """Complete a partial set of values: given ones, then dependent defaults, then the knobs' own."""
@@ -137,7 +145,11 @@ class Topic:
                     names = ", ".join(s.name for s in self.scenarios)
                     problems.append(f"scenario = {quote(text)}: needs one of {names}")
                 continue
-            if name == self.key("tab"):  # the page's own, checked where the tabs are
+            if name == self.key("tab"):
+                if query[name][-1:] and query[name][-1] not in self.tab_names:
+                    problems.append(
+                        f"tab = {quote(query[name][-1])}: needs one of {', '.join(self.tab_names)}"
+                    )
                 continue
             knob = self.knobs.get(name.removeprefix(f"{self.prefix}_"))
             if knob is None or not name.startswith(f"{self.prefix}_"):

@@ -341,20 +341,28 @@ def probe_distribution(
     probe: float = 8.0,
     gamma: float = 1.0,
     beta: float = 0.0,
+    in_batch: bool = False,
 ) -> ProbeDistribution:
-    """Exact mean and standard deviation of the probe's training output, probe outside the batch, eps → 0.
+    """Exact mean and standard deviation of the probe's training output for eps → 0.
 
-    With δ = (probe − μ)/σ the output times √(N−1) is noncentral t with N−1 degrees of freedom and
+    Outside the batch (``in_batch=False``):
+
+    with δ = (probe − μ)/σ the output times √(N−1) is noncentral t with N−1 degrees of freedom and
     noncentrality δ√N. Its mean is δ·√(N/2)·Γ((N−2)/2)/Γ((N−1)/2), above δ: a small batch's σ is too small
-    on average (1.20 instead of 1 at N = 8). The variance, from E[output²] = (1 + Nδ²)/(N−3), tends to
-    (1 + δ²/2)/N for large N, which is also what a probe inside the batch comes to. No mean exists for
-    N ≤ 2 (NaN), and no finite variance for N = 3 (inf).
+    on average (1.20 instead of 1 at N = 8). The variance follows from E[output²] = (1 + Nδ²)/(N−3). No mean
+    exists for N ≤ 2 (NaN), and no finite variance for N = 3 (inf).
+
+    Inside the batch: the output is √(N−1)·r/√(N + r²), r the output in a batch of the other N−1 values, so it
+    never leaves ±√(N−1); N = 1 gives β, N = 2 only γ and −γ about β. Both tend to a standard deviation of
+    √((1 + δ²/2)/N) for large N.
 
     Source: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 31.
     """
     n = _whole("batch_size", batch_size, 1)
     _positive("sigma", sigma)
     _finite(mu=mu, probe=probe, gamma=gamma, beta=beta)
+    if in_batch:
+        return _probe_inside(n, (probe - mu) / sigma, gamma, beta)
     if n <= 2:
         return ProbeDistribution(math.nan, math.nan)
     delta = (probe - mu) / sigma
@@ -365,6 +373,31 @@ def probe_distribution(
     # n/(n−3) − (n/2)/square, written so that the two do not cancel for large n
     from_scale = math.sqrt(n / (n - 3) * (square - (n - 3) / 2) / square)
     return ProbeDistribution(mean, abs(gamma) * math.hypot(1 / math.sqrt(n - 3), delta * from_scale))
+
+
+def _probe_inside(n: int, delta: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Integrate the in-batch output over the other n − 1 values: their mean is normal, n − 1 times their variance χ²."""
+    if n == 1:
+        return ProbeDistribution(beta, 0.0)
+    others = n - 1
+    if others == 1:  # one other value has no variance: the output is the sign of probe less value
+        mean = math.erf(delta / math.sqrt(2))
+        return ProbeDistribution(gamma * mean + beta, abs(gamma) * math.sqrt((1 - mean) * (1 + mean)))
+    z = np.linspace(-9.0, 9.0, 361)
+    normal = np.exp(-0.5 * z * z)
+    shift = (delta + z / math.sqrt(others))[:, None]
+    # χ² on a logarithmic grid, where its density is smooth for any number of degrees of freedom.
+    degrees = others - 1
+    u = np.linspace(-1.0, 1.0, 601) * (40.0 / math.sqrt(degrees) if degrees > 4 else 40.0 / degrees + 10.0)
+    log_density = 0.5 * degrees * (u - np.expm1(u) - 1.0)
+    # r = shift/√(χ²/others) with χ² = degrees·e^u; the output is written so that no quotient overflows.
+    root = np.sqrt(degrees / others * np.exp(u))[None, :]
+    outputs = math.sqrt(others) * shift / np.sqrt(n * root**2 + shift**2)
+    weights = normal[:, None] * np.exp(log_density - log_density.max())[None, :]
+    total = weights.sum()
+    mean = float((weights * outputs).sum() / total) if delta else 0.0  # by symmetry, without rounding
+    variance = float((weights * (outputs - mean) ** 2).sum() / total)
+    return ProbeDistribution(gamma * mean + beta, abs(gamma) * math.sqrt(variance))
 
 
 def _gamma_ratio_square(x: float) -> float:

@@ -192,3 +192,20 @@ def number(value: float, digits: int = 3) -> str:
             mantissa = mantissa.rstrip("0").rstrip(".")
         text = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
     return ("−" if value < 0 else "") + text
+
+
+def latex(value: float, digits: int = 3) -> str:
+    r"""Write a number as ``number`` does, for use inside a formula: ``3.2\cdot 10^{-6}``, ``\infty``, ``(-2)``.
+
+    A negative number comes in parentheses, so that it may follow an operator.
+    """
+    text = number(abs(value), digits)
+    if math.isnan(value):
+        return r"\text{NaN}"
+    if text == "∞":
+        text = r"\infty"
+    elif "e" in text:
+        mantissa, exponent = text.split("e")
+        power = f"10^{{{exponent.replace('−', '-')}}}"
+        text = power if mantissa == "1" else rf"{mantissa}\cdot {power}"
+    return f"(-{text})" if value < 0 else text

@@ -91,9 +91,17 @@ def root_mean_square(x: Array) -> Array:
         return np.asarray(np.sqrt(squares / x.shape[-1]))
     size = np.max(np.abs(x), axis=-1)
     scale = np.where((size > 0) & (size < math.inf), size, 1.0)
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         scaled = x / scale[..., None]
         return np.asarray(scale * np.sqrt(np.vecdot(scaled, scaled) / x.shape[-1]))
+
+
+def pooled_rms(rms: Array) -> Array:
+    """Return the root of the mean square over networks, (schemes, seeds, layers) → (schemes, layers).
+
+    The mean over networks is that of the second moment, as mean-field theory has it; safe where squares leave float64.
+    """
+    return root_mean_square(np.moveaxis(rms, 1, -1))
 
 
 def _weight_gradient_rms(activations: Array, gradients: Array) -> Array:

@@ -39,14 +39,14 @@ class Panel:
     def _enter(self) -> dict[str, Value]:
         """Take the link's values on arrival at the page, or those of an earlier visit if the link names none."""
         query = {name: st.query_params.get_all(name) for name in st.query_params}
-        own = any(name.startswith(self.topic.prefix) for name in query)
+        own = any(name.startswith(f"{self.topic.prefix}_") for name in query)
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
         # Streamlit would still seed its widgets from what the knobs refused.
         for name in query:
             knob = self.topic.knobs.get(name.removeprefix(f"{self.topic.prefix}_"))
-            if knob is not None and name.startswith(self.topic.prefix):
+            if knob is not None and name.startswith(f"{self.topic.prefix}_"):
                 try:
                     knob.parse(query[name])
                 except KnobError:
@@ -109,8 +109,8 @@ class Panel:
     def choose(self, scenario: str | None = None) -> None:
         """Set every value to a scenario's, by name or as the menu says."""
         chosen = self.topic.scenario(scenario or str(st.session_state[self._scenario]))
-        if chosen is not None:
-            self.set({**self.topic.scenario_values(chosen)})
+        # "Custom" itself is no set of values: choosing it changes nothing, and the menu says what holds.
+        self.set(self.topic.scenario_values(chosen) if chosen is not None else {})
 
     def reset(self) -> None:
         """Return to the default view and drop the pinned run."""
@@ -264,15 +264,14 @@ def _grid(knob: Knob, value: Value) -> list[str]:
     low = knob.low if knob.low > 0 else knob.high * 1e-12
     anchor = float(knob.default) or knob.high
     ratio = 2.0 if knob.kind == "int" else _RATIO
-    powers = np.arange(
-        np.ceil(np.log(low / anchor) / np.log(ratio) - 1e-9),
-        np.floor(np.log(knob.high / anchor) / np.log(ratio) + 1e-9) + 1,
-    )
-    stops = {float(f"{anchor * ratio**k:.3g}") for k in powers}
-    stops |= {float(knob.default), float(value), knob.low, knob.high}
-    if knob.kind == "int":
-        return [knob.text(int(stop)) for stop in sorted(stops) if knob.low <= stop <= knob.high]  # type: ignore[misc]
-    return [knob.text(stop) for stop in sorted(stops) if knob.low <= stop <= knob.high]  # type: ignore[misc]
+    lowest = int(np.ceil(np.log(low / anchor) / np.log(ratio) - 1e-9))
+    highest = int(np.floor(np.log(knob.high / anchor) / np.log(ratio) + 1e-9))
+    stops: set[float] = {knob.default, value, knob.low, knob.high}
+    for power in range(lowest, highest + 1):
+        stop = anchor * ratio**power
+        stops.add(round(stop) if knob.kind == "int" else float(f"{stop:.3g}"))
+    inside = sorted(stop for stop in stops if knob.low <= stop <= knob.high)
+    return list(dict.fromkeys(str(knob.text(int(stop) if knob.kind == "int" else stop)) for stop in inside))
 
 
 def _to_widget(knob: Knob, value: Value) -> Any:

@@ -43,7 +43,7 @@ ENTRIES: Mapping[str, Entry] = {
         ":material/equalizer:",
         "Layers",
         "Why does the same sample come out differently in training and in evaluation?",
-        "One sample: dots from training scatter round the truth, the line of evaluation has to find it.",
+        "One sample: dots from training scatter around the truth, the line of evaluation has to find it.",
     ),
     "dropout": Entry(
         "pages/dropout.py",

@@ -32,7 +32,7 @@ def draw(topic: str, choose: Callable[[str], None]) -> None:
     """Show a topic's questions; each one's button sets the controls to its scenario."""
     for entry in questions(topic):
         st.markdown(f"**{entry.question}** :small[:gray[{entry.id}]]  \n{entry.answer}")
-        st.button(
+        clicked = st.button(
             f"See it: {entry.scenario}",
             key=f"_note_{entry.id}",
             icon=":material/arrow_upward:",
@@ -40,3 +40,5 @@ def draw(topic: str, choose: Callable[[str], None]) -> None:
             on_click=choose,
             args=(entry.scenario,),
         )
+        if clicked:  # the tabs are a fragment: by itself it would run alone, and the figure stay as it was
+            st.rerun()

@@ -7,7 +7,7 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import Topic, View
+from charts.topic import NOTES, WHY, Topic, View
 from core.knobs import quote
 from ui import figure, navigation, notes, viewport
 from ui.controls import Panel
@@ -69,8 +69,7 @@ def show(topic: Topic) -> None:
     st.caption(main.key)
     if panel.pin is not None:
         st.caption(panel.pin_text())
-    _toolbar(topic, panel, main)
-    _lower(topic, panel, view, width)
+    _lower(topic, panel, view, main, width)
     viewport.watch()
 
 
@@ -79,7 +78,7 @@ def _say(topic: Topic, panel: Panel, view: View) -> None:
     scenario = panel.scenario()
     if scenario is not None:
         question = f"*{scenario.question}* " if scenario.question else ""
-        st.caption(f"**{scenario.name}.** {question}{scenario.notice}")
+        st.markdown(f":small[**{scenario.name}.** {question}{scenario.notice}]")
     else:
         st.caption("Your own settings. Choose a scenario to return to one of ours.")
     if panel.problems:
@@ -113,17 +112,18 @@ def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
 
 
 @st.fragment
-def _lower(topic: Topic, panel: Panel, view: View, width: int) -> None:
-    """Draw the tabs; only the open one computes."""
-    names = [*(tab.name for tab in view.tabs), "Why", "From the notes"]
+def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> None:
+    """Draw the figure's buttons and the tabs; only the open one computes."""
+    _toolbar(topic, panel, main)
+    names = topic.tab_names
     places = st.tabs(names, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params")
     for name, place in zip(names, places, strict=True):
         if not place.open:
             continue
         with place:
-            if name == "Why":
+            if name == WHY:
                 st.markdown(view.why)
-            elif name == "From the notes":
+            elif name == NOTES:
                 notes.draw(topic.name, panel.choose)
             else:
                 tab = next(tab for tab in view.tabs if tab.name == name)

@@ -270,3 +270,39 @@ def test_bad_arguments(change, message):
 def test_misspelt_keyword():
     with pytest.raises(TypeError):
         stream_batches(batchsize=4)
+
+
+@pytest.mark.parametrize("probe", [-4.0, 5.0, 8.0, 50.0])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 32])
+def test_the_probe_inside_its_batch_is_distributed_as_integrated(size: int, probe: float) -> None:
+    exact = probe_distribution(batch_size=size, probe=probe, in_batch=True)
+    placed = place_probe(batch_size=size, probe=probe, eps=1e-300, count=4000, in_batch=True, seed=3)
+    error = placed.std() / np.sqrt(len(placed))
+    assert abs(placed.mean() - exact.mean) <= 4 * error + 1e-12
+    fourth = np.mean((placed - placed.mean()) ** 4)
+    variance_error = np.sqrt(max(fourth - placed.var() ** 2, 0.0) / len(placed))
+    assert abs(placed.var() - exact.std**2) <= 4 * variance_error + 1e-9
+    assert np.all(np.abs(placed) <= np.sqrt(size - 1) * (1 + 1e-12) + 1e-12)
+
+
+def test_the_probe_inside_its_batch_scales_and_has_its_limits() -> None:
+    plain = probe_distribution(batch_size=8, in_batch=True)
+    scaled = probe_distribution(batch_size=8, gamma=-2.0, beta=3.0, in_batch=True)
+    assert scaled.mean == pytest.approx(3 - 2 * plain.mean, rel=1e-14)
+    assert scaled.std == pytest.approx(2 * plain.std, rel=1e-14)
+    assert probe_distribution(batch_size=8, probe=5.0, in_batch=True).mean == 0.0
+    pair = probe_distribution(batch_size=2, in_batch=True)
+    assert pair.mean == pytest.approx(math.erf(1 / math.sqrt(2)), rel=1e-15)
+    assert pair.mean**2 + pair.std**2 == pytest.approx(1.0, rel=1e-14)
+    wide = probe_distribution(batch_size=100_000, in_batch=True)
+    assert wide.mean == pytest.approx(1.0, abs=1e-4)
+    assert wide.std * np.sqrt(100_000) == pytest.approx(np.sqrt(1.5), rel=1e-4)
+    # For three values the output is known in closed form through r = t/√1: integrate its density by brute force.
+    z = np.linspace(-9, 9, 2001)
+    y = np.linspace(-9, 9, 2001)
+    weight = np.exp(-0.5 * z[:, None] ** 2 - 0.5 * y[None, :] ** 2)
+    a, b = z[:, None], y[None, :]
+    mean, var = (a + b + 1.0) / 3, (a**2 + b**2 + 1.0) / 3 - ((a + b + 1.0) / 3) ** 2
+    output = (1.0 - mean) / np.sqrt(var)
+    brute = float((weight * output).sum() / weight.sum())
+    assert probe_distribution(batch_size=3, in_batch=True).mean == pytest.approx(brute, abs=2e-4)

@@ -12,6 +12,7 @@ from core.propagation import (
     first_bad,
     forward_backward,
     mean_field_step,
+    pooled_rms,
     propagate,
     propagate_theory,
     root_mean_square,
@@ -488,3 +489,9 @@ def test_theory_refuses_arguments_out_of_range(name, value):
 def test_no_schemes_give_empty_results():
     assert propagate(RELU, [], **SMALL).signal_rms.shape == (0, 2, 5)
     assert propagate_theory(RELU, [], depth=4, width=6).signal_rms.shape == (0, 5)
+
+
+def test_the_root_over_networks_pools_second_moments_without_leaving_float64():
+    rms = np.array([[[1.0, 3e200, 0.0], [7.0, 4e200, 0.0]]])
+    np.testing.assert_allclose(pooled_rms(rms), [[5.0, np.sqrt(12.5) * 1e200, 0.0]], rtol=1e-14)
+    assert pooled_rms(np.full((2, 3, 4), np.inf)).shape == (2, 4)

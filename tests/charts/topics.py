@@ -1,0 +1,173 @@
+"""What the tests of the figures share: the topics, random legal values, and a walk through a specification."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from charts import activations, batchnorm, dropout, initialization, optimizers
+from charts.figure import Figure
+from charts.topic import Scenario, Topic, View
+from core.knobs import Knob, Value
+
+TOPICS: tuple[Topic, ...] = tuple(
+    module.TOPIC for module in (activations, initialization, batchnorm, dropout, optimizers)
+)
+BY_NAME: Mapping[str, Topic] = {topic.name: topic for topic in TOPICS}
+SCENARIOS: tuple[tuple[Topic, Scenario], ...] = tuple((t, s) for t in TOPICS for s in t.scenarios)
+
+# Knobs that are allowed to change the specification, and knobs whose upper end costs seconds of computing.
+RESHAPING: Mapping[str, frozenset[str]] = {"initialization": frozenset({"scale"})}
+COSTLY: Mapping[str, Mapping[str, float]] = {
+    "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40}
+}
+
+WIDE_AND_NARROW = (1040, 360)
+HEX = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b")
+
+
+def top(topic: Topic, knob: Knob) -> float:
+    """Return the largest value of a knob that a test can afford."""
+    return COSTLY.get(topic.name, {}).get(knob.name, knob.high)
+
+
+def draw(knob: Knob, rng: np.random.Generator, high: float | None = None) -> Value:
+    """Draw a legal value: often an end of the range, else anything between; choices in any order and number."""
+    if knob.kind == "bool":
+        return bool(rng.integers(2))
+    if knob.kind == "choice":
+        return str(rng.choice(knob.choices))
+    if knob.kind == "choices":
+        count = rng.integers(0, (knob.most or len(knob.choices)) + 1)
+        return tuple(str(name) for name in rng.permutation(knob.choices)[:count])
+    low, high = knob.low, knob.high if high is None else high
+    kind = rng.integers(4)
+    if kind == 0:
+        value = (low, high)[rng.integers(2)]
+    elif kind == 1 and low > 0:
+        value = np.exp(rng.uniform(np.log(low), np.log(high)))
+    else:
+        value = rng.uniform(low, high)
+    value = min(max(float(value), low), high)
+    return int(value) if knob.kind == "int" else value
+
+
+def random_values(topic: Topic, seed: int, affordable: bool = False) -> dict[str, Value]:
+    """Return every knob's value, about half of them drawn, the others at their defaults."""
+    rng = np.random.default_rng([seed, len(topic.name)])
+    values = topic.defaults()
+    for name, knob in topic.knobs.items():
+        value = draw(knob, rng, top(topic, knob) if affordable else None)
+        if rng.random() < 0.5:
+            values[name] = value
+    if affordable:
+        for name, high in COSTLY.get(topic.name, {}).items():
+            values[name] = min(values[name], type(values[name])(high))  # type: ignore[type-var, call-arg, arg-type]
+    return values
+
+
+def others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
+    """Return a few legal values of a knob that differ from ``value``; all of them if it is a choice."""
+    if knob.kind == "bool":
+        return [not value]
+    if knob.kind == "choice":
+        return [name for name in knob.choices if name != value]
+    if knob.kind == "choices":
+        full = knob.choices[: knob.most or None]
+        return [v for v in ((), full, full[-1:], full[::-1]) if v != value]
+    high = top(topic, knob)
+    middle = np.sqrt(knob.low * high) if knob.low > 0 else (knob.low + high) / 2
+    wanted = [int(v) if knob.kind == "int" else float(v) for v in (knob.low, middle, high)]
+    return [v for v in wanted if v != value]
+
+
+def showing(topic: Topic, name: str) -> dict[str, Value] | None:
+    """Return values beside which the panel shows a knob: the defaults, or one choice away from them."""
+    values = topic.defaults()
+    if name in topic.shown(values):
+        return values
+    for knob in topic.knobs.values():
+        if knob.kind not in ("choice", "choices"):
+            continue
+        for choice in knob.choices:
+            changed = topic.fill({knob.name: (choice,) if knob.kind == "choices" else choice})
+            if name in topic.shown(changed):
+                return changed
+    return None
+
+
+def figures(view: View) -> list[Figure]:
+    """Return the main figure and those of every tab."""
+    blocks = [block for tab in view.tabs for block in tab.blocks()]
+    return [view.figure, *(block for block in blocks if isinstance(block, Figure))]
+
+
+class Mark(NamedTuple):
+    """One unit of a specification: its data set ('' if it makes its own), mark, encodings and transforms."""
+
+    data: str
+    kind: str
+    visible: bool
+    encoding: Mapping[str, Any]
+    transforms: tuple[Mapping[str, Any], ...]
+    made: frozenset[str]
+
+    def fields(self) -> set[str]:
+        """Return every field of the data set that the unit reads; those it makes itself are left out."""
+        found = set()
+        for definition in definitions(self.encoding):
+            if "field" in definition:
+                found.add(definition["field"])
+            if isinstance(definition.get("test"), str):
+                found |= read(definition["test"])
+        for transform in self.transforms:
+            text = transform.get("filter") or transform.get("calculate")
+            if not isinstance(text, str):
+                raise AssertionError(f"a transform that this walk does not know: {transform}")
+            found |= read(text)
+        return found - self.made
+
+
+def read(expression: str) -> set[str]:
+    """Return the fields that a Vega expression reads."""
+    return set(re.findall(r"datum\.(\w+)", expression)) | set(
+        re.findall(r"datum\[['\"](\w+)['\"]\]", expression)
+    )
+
+
+def definitions(encoding: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield every channel definition, those in lists and in conditions too."""
+    for channel in encoding.values():
+        for definition in channel if isinstance(channel, list) else [channel]:
+            yield definition
+            condition = definition.get("condition", [])
+            yield from condition if isinstance(condition, list) else [condition]
+
+
+def marks(node: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -> Iterator[Mark]:
+    """Yield the units of a specification; data, encodings and transforms pass down to them."""
+    if "repeat" in node or "facet" in node or "spec" in node:
+        raise AssertionError("a composition that this walk does not know")
+    state = dict(inherited or {"data": {}, "encoding": {}, "transform": ()})
+    state["data"] = node.get("data", state["data"])
+    state["encoding"] = {**state["encoding"], **node.get("encoding", {})}
+    state["transform"] = (*state["transform"], *node.get("transform", ()))
+    parts = [part for key in ("layer", "hconcat", "vconcat", "concat") for part in node.get(key, ())]
+    for part in parts:
+        yield from marks(part, state)
+    if "mark" in node:
+        if set(state["data"]) - {"name", "sequence"}:
+            raise AssertionError(f"data within the specification: {state['data']}")
+        made = {t["as"] for t in state["transform"] if "as" in t}
+        if "sequence" in state["data"]:
+            made.add(state["data"]["sequence"]["as"])
+        mark = node["mark"]
+        yield Mark(
+            data=state["data"].get("name", ""),
+            kind=mark if isinstance(mark, str) else mark["type"],
+            visible=isinstance(mark, str) or mark.get("opacity", 1) != 0,
+            encoding=state["encoding"],
+            transforms=state["transform"],
+            made=frozenset(made),
+        )
