@@ -1,6 +1,6 @@
 """Activations: a function beside its slope, with the values at a cursor that moves in the browser."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ import altair as alt
 import numpy as np
 
 from charts import theme
+from charts.activation_tabs import DYING_KNOBS, SIGNAL_KNOBS, compare_blocks, dying_blocks, signal_blocks
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.topic import Group, Scenario, Topic, Values, View, real, words
+from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, word, words
 from core.activations import ACTIVATIONS
 from core.knobs import Knob, aliases_of, latex, number
 
@@ -62,6 +63,8 @@ def _knobs() -> dict[str, Knob]:
             "weight", "float", 1.0, label="Weight before the unit", low=0.1, high=10.0, step=0.1, symbol="w",
             help="Draws f(wz) and its slope w·f′(wz): what a weight does to the curve and to the gradient.",
         ),
+        *SIGNAL_KNOBS,
+        *DYING_KNOBS,
     ]  # fmt: skip
     for name, entry in ACTIVATIONS.items():
         for knob in entry.knobs:
@@ -75,7 +78,9 @@ def _chosen(values: Values) -> tuple[str, ...]:
 
 def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(_own(name, knob.name) for name in _chosen(values) for knob in ACTIVATIONS[name].knobs)
-    return (Group(("functions", "weight", *own)),)
+    # The knobs of the tabs have their controls there.
+    tabs = tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS))
+    return (Group(("functions", "weight", *own)), Group(tabs, resting=True))
 
 
 def _settings(name: str, values: Values) -> dict[str, float]:
@@ -327,7 +332,32 @@ def _why(values: Values) -> str:
 def make(values: Values) -> View:
     """Evaluate the chosen functions and draw them."""
     curves = {name: _curve(name, values) for name in _chosen(values)}
-    return View(figure=_figure(values, curves), reading=_reading(values, curves), why=_why(values))
+    return View(
+        figure=_figure(values, curves),
+        reading=_reading(values, curves),
+        why=_why(values),
+        tabs=(
+            Tab("Signal", _signal, tuple(knob.name for knob in SIGNAL_KNOBS)),
+            Tab("Compare", _compare),
+            Tab("Dying ReLU", _dying, tuple(knob.name for knob in DYING_KNOBS)),
+        ),
+    )
+
+
+def _signal(values: Values) -> Sequence[Block]:
+    names = _chosen(values)
+    settings = {name: _settings(name, values) for name in names}
+    return signal_blocks(names, settings, STYLES, real(values, "mu"), real(values, "sigma"))
+
+
+def _compare(values: Values) -> Sequence[Block]:
+    names = _chosen(values)
+    return compare_blocks(names, {name: _settings(name, values) for name in names})
+
+
+def _dying(values: Values) -> Sequence[Block]:
+    hidden = word(values, "hidden")
+    return dying_blocks(hidden, _settings(hidden, values), word(values, "data"), real(values, "bias"))
 
 
 SCENARIOS = (
@@ -382,4 +412,6 @@ TOPIC = Topic(
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
+    free=tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS)),
+    tabs=("Signal", "Compare", "Dying ReLU"),
 )

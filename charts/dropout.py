@@ -415,13 +415,8 @@ def make(values: Values) -> View:
         reading=_reading(values, result, closed),
         why=_why(values, result, closed),
         events=events,
-        tabs=(Tab("Convergence", lambda: _converge(values, result, closed)),),
+        tabs=(Tab("Convergence", lambda _: [_convergence(values, result, closed)]),),
     )
-
-
-def _converge(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> list[str | Figure]:
-    figure = _convergence(values, result, closed)
-    return [figure]
 
 
 SCENARIOS = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_listener: ContextVar[Callable[[float, str], None] | None] = ContextVar("listener", default=None)
+_listener: ContextVar[Callable[[float, str], object] | None] = ContextVar("listener", default=None)
 
 
 def report(share: float, text: str) -> None:
@@ -18,7 +18,7 @@ def report(share: float, text: str) -> None:
 
 
 @contextmanager
-def listening(listener: Callable[[float, str], None]) -> Iterator[None]:
+def listening(listener: Callable[[float, str], object]) -> Iterator[None]:
     """Send the reports of everything inside to ``listener``."""
     token = _listener.set(listener)
     try:

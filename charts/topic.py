@@ -39,10 +39,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Tab:
-    """A tab below the main figure; its blocks (Markdown or figures) are made only when it is open."""
+    """A tab below the main figure; its blocks (Markdown or figures) are made only when it is open.
+
+    ``knobs`` are controls that only this tab uses; a change of theirs redraws the tab alone.
+    """
 
     name: str
-    blocks: Callable[[], Sequence[Block]]
+    blocks: Callable[[Values], Sequence[Block]]
+    knobs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

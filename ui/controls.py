@@ -187,6 +187,17 @@ class Panel:
             )
             st.button("Reset", key=f"_{topic.prefix}_reset", on_click=self.reset, type="tertiary")
 
+    def controls(self, names: tuple[str, ...]) -> dict[str, Value]:
+        """Draw a tab's own controls side by side and return all values as they now are."""
+        if names:
+            places = st.columns(max(len(names), 3))
+            for place, name in zip(places, names, strict=False):
+                with place:
+                    self._widget(self.topic.knobs[name])
+        self.values = self._read()
+        st.session_state[self._kept] = self.values
+        return self.values
+
     def scenario(self) -> Scenario | None:
         """Return the scenario in force, None when the values are the visitor's own."""
         return self.topic.scenario(self.topic.scenario_of(self.topic.settle(self.values)))

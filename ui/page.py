@@ -46,11 +46,8 @@ def show(topic: Topic) -> None:
     said = st.container()
     waiting = st.empty()
 
-    def report(share: float, text: str) -> None:
-        # Streamlit ends this run here when a control has been changed since.
-        waiting.progress(share, text)
-
-    with progress.listening(report):
+    # Every report passes through Streamlit, which ends this run there when a control has been changed since.
+    with progress.listening(waiting.progress):
         view = topic.view(panel.values)
     waiting.empty()
     with said:
@@ -116,7 +113,8 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
     """Draw the figure's buttons and the tabs; only the open one computes."""
     _toolbar(topic, panel, main)
     names = topic.tab_names
-    places = st.tabs(names, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params")
+    # Only the derivation is open at first: the other tabs compute.
+    places = st.tabs(names, default=WHY, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params")
     for name, place in zip(names, places, strict=True):
         if not place.open:
             continue
@@ -127,7 +125,11 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
                 notes.draw(topic.name, panel.choose)
             else:
                 tab = next(tab for tab in view.tabs if tab.name == name)
-                for number, block in enumerate(tab.blocks()):
+                waiting = st.empty()
+                with progress.listening(waiting.progress):
+                    blocks = tab.blocks(panel.controls(tab.knobs))
+                waiting.empty()
+                for number, block in enumerate(blocks):
                     if isinstance(block, Figure):
                         figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}")
                         st.caption(f"{block.caption} {block.key}")

@@ -52,6 +52,7 @@ def test_no_other_placement_moves_the_labels_less(wanted, rivals, gap):
     wanted, rivals = np.array(wanted[:n]), np.sort(rivals[:n])
     gap = min(gap, 1 / (n - 1))
     placed = spread(wanted, gap, 0.0, 1.0)
+    assert np.all(np.diff(placed[np.argsort(wanted, kind="stable")]) >= gap - 1e-12)
     # Any placement that keeps order, gap and bounds is sorted numbers in what the gaps leave, plus the gaps.
     rival = np.empty(n)
     rival[np.argsort(wanted, kind="stable")] = rivals * (1 - gap * (n - 1)) + gap * np.arange(n)

@@ -282,7 +282,9 @@ def test_the_probe_inside_its_batch_is_distributed_as_integrated(size: int, prob
     fourth = np.mean((placed - placed.mean()) ** 4)
     variance_error = np.sqrt(max(fourth - placed.var() ** 2, 0.0) / len(placed))
     assert abs(placed.var() - exact.std**2) <= 4 * variance_error + 1e-9
-    assert np.all(np.abs(placed) <= np.sqrt(size - 1) * (1 + 1e-6))  # two values that nearly agree lose digits
+    assert np.all(
+        np.abs(placed) <= np.sqrt(size - 1) * (1 + 1e-6)
+    )  # two values that nearly agree lose digits
 
 
 def test_the_probe_inside_its_batch_scales_and_has_its_limits() -> None:

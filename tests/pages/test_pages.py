@@ -1,6 +1,7 @@
 """Every page and every scenario, opened by its link; what controls, buttons and tabs do."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -470,6 +471,21 @@ def test_the_own_knob_of_a_function_comes_and_goes():
     assert name not in ACT.shown(values(at, ACT))
     control(at, ACT, "functions").set_value(["ReLU", "leaky ReLU"]).run()
     assert values(at, ACT)[name] == 0.2
+
+
+@every_topic
+def test_logarithmic_controls_stop_at_round_ratios(topic):
+    at = visit(topic, {topic.key("tab"): "Why"})
+    for widget in at.select_slider:
+        knob = topic.knobs[widget.key.removeprefix(f"{topic.prefix}_")]
+        stops = [knob.parse(text) for text in widget.options]  # every stop is legal
+        assert [knob.text(stop) for stop in stops] == widget.options
+        assert stops == sorted(set(stops))
+        assert {knob.low, knob.high, knob.default} <= set(stops)
+        positive = [stop for stop in stops if stop > 0][1:]
+        ratios = [b / a for a, b in pairwise(positive)]
+        assert max(ratios) < 2.1
+        assert widget.value == knob.text(knob.default)
 
 
 @every_topic
