@@ -110,12 +110,14 @@ def signal_blocks(
     names: Sequence[str],
     settings: Mapping[str, Settings],
     styles: Mapping[str, theme.Style],
+    described: Sequence[str],
     mu: float,
     sigma: float,
 ) -> list[Block]:
-    """Send z ~ N(μ, σ²) through the chosen functions: moments by quadrature and by sample, and chains of slopes."""
-    if not names:
-        return ["Choose at least one function."]
+    """Send z ~ N(μ, σ²) through the chosen functions: moments by quadrature and by sample, and chains of slopes.
+
+    ``described`` names the functions with their settings, for the caption.
+    """
     lines, parts, ends = [], [], []
     worst = 0.0
     for name in names:
@@ -149,9 +151,14 @@ def signal_blocks(
         "The last column: the layer at which the typical product of slopes leaves float32 or is exactly 0.\n\n"
         + _table(head, lines)
     )
-    blocks: list[Block] = [text]
-    if parts:
-        blocks.append(_chain_figure(parts, ends, mu, sigma))
+    blocks: list[Block] = [text if names else "Choose at least one function."]
+    if not parts:  # every product is exactly 0: a line through one point, which draws nothing
+        origin: Part = {name: [0.0] for name in ("typical", "low", "high", "theory")}
+        parts.append({"layer": [0], **origin, "name": "", "slot": theme.MUTED, "dash": 0})
+        ends.append(("every product is exactly 0" if names else "", theme.MUTED, 0.0))
+    blocks.append(_chain_figure(parts, ends, described, mu, sigma))
+    if not names:
+        return blocks
     gains = ", ".join(line[0] + " " + line[6] for line in lines)
     blocks.append(
         f"Weights with standard deviation 1/√E f′² over √fan_in keep the gradient's size at this input: {gains}. "
@@ -160,7 +167,9 @@ def signal_blocks(
     return blocks
 
 
-def _chain_figure(parts: list[Part], ends: list[tuple[str, int, float]], mu: float, sigma: float) -> Figure:
+def _chain_figure(
+    parts: list[Part], ends: list[tuple[str, int, float]], described: Sequence[str], mu: float, sigma: float
+) -> Figure:
     chains = rows(*parts)
     low, high = float(chains["low"].min()), float(chains["high"].max())
     limit = float(np.log10(FLOAT32_TINY))
@@ -179,7 +188,10 @@ def _chain_figure(parts: list[Part], ends: list[tuple[str, int, float]], mu: flo
             ),
         },
         title="Chains of slopes",
-        caption=f"Product of |f′(z)| through layers, z ~ N({number(mu)}, {number(sigma)}²) anew in each, no weights.",
+        caption=(
+            f"{', '.join(described)}: product of |f′(z)| through layers, z ~ N({number(mu)}, {number(sigma)}²) anew in each, "
+            "no weights."
+        ),
         key=(
             f"Lines and bands: median, 10th to 90th percentile of those of {_CHAINS} chains that are not exactly 0. "
             "Small dots: layers times E log₁₀|f′|, given f′ ≠ 0."

@@ -337,9 +337,9 @@ def make(values: Values) -> View:
         reading=_reading(values, curves),
         why=_why(values),
         tabs=(
-            Tab("Signal", _signal, tuple(knob.name for knob in SIGNAL_KNOBS)),
-            Tab("Compare", _compare),
-            Tab("Dying ReLU", _dying, tuple(knob.name for knob in DYING_KNOBS)),
+            Tab("Signal", lambda now=values: _signal(now), tuple(knob.name for knob in SIGNAL_KNOBS)),
+            Tab("Compare", lambda now=values: _compare(now)),
+            Tab("Dying ReLU", lambda now=values: _dying(now), tuple(knob.name for knob in DYING_KNOBS)),
         ),
     )
 
@@ -347,7 +347,8 @@ def make(values: Values) -> View:
 def _signal(values: Values) -> Sequence[Block]:
     names = _chosen(values)
     settings = {name: _settings(name, values) for name in names}
-    return signal_blocks(names, settings, STYLES, real(values, "mu"), real(values, "sigma"))
+    described = [_describe(name, values) for name in names]
+    return signal_blocks(names, settings, STYLES, described, real(values, "mu"), real(values, "sigma"))
 
 
 def _compare(values: Values) -> Sequence[Block]:

@@ -415,7 +415,7 @@ def make(values: Values) -> View:
         reading=_reading(values, result, closed),
         why=_why(values, result, closed),
         events=events,
-        tabs=(Tab("Convergence", lambda _: [_convergence(values, result, closed)]),),
+        tabs=(Tab("Convergence", lambda _=values: [_convergence(values, result, closed)]),),
     )
 
 

@@ -41,11 +41,12 @@ class Group:
 class Tab:
     """A tab below the main figure; its blocks (Markdown or figures) are made only when it is open.
 
-    ``knobs`` are controls that only this tab uses; a change of theirs redraws the tab alone.
+    ``knobs`` are controls that only this tab uses; a change of theirs redraws the tab alone, with
+    ``blocks(values)``. Without an argument the values are those of the view that the tab belongs to.
     """
 
     name: str
-    blocks: Callable[[Values], Sequence[Block]]
+    blocks: Callable[..., Sequence[Block]]
     knobs: tuple[str, ...] = ()
 
 

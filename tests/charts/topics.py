@@ -23,6 +23,9 @@ COSTLY: Mapping[str, Mapping[str, float]] = {
     "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40}
 }
 
+# Knobs of a tab that trains networks, half a second a value: left alone where many values are drawn.
+SLOW: Mapping[str, tuple[str, ...]] = {"activations": ("hidden", "data", "bias")}
+
 WIDE_AND_NARROW = (1040, 360)
 HEX = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b")
 
@@ -59,7 +62,7 @@ def random_values(topic: Topic, seed: int, affordable: bool = False) -> dict[str
     values = topic.defaults()
     for name, knob in topic.knobs.items():
         value = draw(knob, rng, top(topic, knob) if affordable else None)
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and not (affordable and name in SLOW.get(topic.name, ())):
             values[name] = value
     if affordable:
         for name, high in COSTLY.get(topic.name, {}).items():
@@ -69,6 +72,11 @@ def random_values(topic: Topic, seed: int, affordable: bool = False) -> dict[str
 
 def others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
     """Return a few legal values of a knob that differ from ``value``; all of them if it is a choice."""
+    found = _others(topic, knob, value)
+    return found[:2] if knob.name in SLOW.get(topic.name, ()) else found
+
+
+def _others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
     if knob.kind == "bool":
         return [not value]
     if knob.kind == "choice":
@@ -101,6 +109,14 @@ def figures(view: View) -> list[Figure]:
     """Return the main figure and those of every tab."""
     blocks = [block for tab in view.tabs for block in tab.blocks()]
     return [view.figure, *(block for block in blocks if isinstance(block, Figure))]
+
+
+def pairs(one: View, other: View, tabs: bool = True) -> list[tuple[Figure, Figure]]:
+    """Return the figures that two views of one topic have in common, the main one first; tabs may lack some."""
+    if not tabs:
+        return [(one.figure, other.figure)]
+    theirs = {figure.name: figure for figure in figures(other)}
+    return [(figure, theirs[figure.name]) for figure in figures(one) if figure.name in theirs]
 
 
 class Mark(NamedTuple):

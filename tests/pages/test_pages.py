@@ -9,7 +9,20 @@ from charts.topic import CUSTOM
 from core.optimizers import OPTIMIZERS, suggested_lr
 from core.surfaces import SURFACES
 from tests.charts.topics import BY_NAME, SCENARIOS, TOPICS, others, random_values, showing
-from tests.pages.app import charts, control, link, press, shows, spec, start, tables, texts, values, visit
+from tests.pages.app import (
+    charts,
+    control,
+    link,
+    press,
+    same,
+    shows,
+    spec,
+    start,
+    tables,
+    texts,
+    values,
+    visit,
+)
 from ui.navigation import ENTRIES
 from ui.notes import questions
 
@@ -109,6 +122,39 @@ def test_every_tab_by_its_link(topic):
         tab = next((tab for tab in topic.view(topic.defaults()).tabs if tab.name == name), None)
         figures = [block for block in tab.blocks() if not isinstance(block, str)] if tab else []
         assert len(charts(at)) == 1 + len(figures)
+
+
+TABS = [(t, tab) for t in TOPICS for tab in t.view(t.defaults()).tabs if tab.knobs]
+
+
+@pytest.mark.parametrize(("topic", "tab"), TABS, ids=[f"{t.name}-{tab.name}" for t, tab in TABS])
+def test_the_controls_of_a_tab_move_that_tab_alone(topic, tab):
+    at = visit(topic, {topic.key("tab"): tab.name})
+    for name in tab.knobs:
+        assert control(at, topic, name)
+    knob = topic.knobs[tab.knobs[-1]]
+    main, specs = [d.data.data for d in charts(at)[0].datasets], [proto.spec for proto in charts(at)]
+    beside = [[d.data.data for d in proto.datasets] for proto in charts(at)[1:]]
+    control(at, topic, knob.name).set_value(knob.default + 3 * knob.step).run()
+    expected = {**topic.defaults(), knob.name: knob.default + 3 * knob.step}
+    shows(at, topic, expected)
+    assert [d.data.data for d in charts(at)[0].datasets] == main
+    assert [proto.spec for proto in charts(at)] == specs
+    assert [[d.data.data for d in proto.datasets] for proto in charts(at)[1:]] != beside
+    figures = [
+        b
+        for t in topic.view(expected).tabs
+        if t.name == tab.name
+        for b in t.blocks()
+        if not isinstance(b, str)
+    ]
+    for number, figure in enumerate(figures, 1):
+        drawn = tables(at, number)
+        for data, frame in figure.data.items():
+            same(drawn[data], frame)
+    assert control(at, topic, "scenario").value == topic.scenarios[0].name
+    at = visit(topic, {**topic.query(expected), topic.key("tab"): tab.name})
+    assert control(at, topic, knob.name).value == expected[knob.name]
 
 
 # Controls
