@@ -29,9 +29,9 @@ class Panel:
         self._loose = f"_{topic.prefix}_loose"
         self._pinned = f"_{topic.prefix}_pin"
         self._scenario = topic.key("scenario")
-        entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
+        self.entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
         st.session_state[_PAGE] = topic.name
-        self.values = self._enter() if entered else self._read()
+        self.values = self._enter() if self.entered else self._read()
         st.session_state[self._kept] = self.values
 
     # Reading

@@ -1,5 +1,6 @@
 """A page: question, controls, figure, reading, tabs; the same order for every topic."""
 
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,6 +28,11 @@ STYLE = """
 """
 
 
+# Seconds between the figure and everything below it when a control has changed. The browser draws what arrives
+# together in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
+HEAD_START = 0.06
+
+
 def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
     st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise", page_icon=navigation.ICON)
@@ -38,8 +44,6 @@ def show(topic: Topic) -> None:
     navigation.require()
     start(topic.title)
     panel = Panel(topic)
-    with st.sidebar:
-        panel.draw()
     width = viewport.width()
 
     st.markdown(f"##### {topic.question}")
@@ -62,6 +66,10 @@ def show(topic: Topic) -> None:
             panel.set(topic.click(point, panel.values))
 
     figure.draw(main, width, f"{topic.prefix}_main", click)
+    if not panel.entered:
+        time.sleep(HEAD_START)
+    with st.sidebar:
+        panel.draw()
     st.markdown(view.reading)
     st.caption(main.key)
     if panel.pin is not None:
