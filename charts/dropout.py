@@ -105,7 +105,7 @@ def _spec(width: int) -> Spec:
     ghost = (
         layer("ghost")
         .mark_point(shape="triangle-up", filled=False, size=70, strokeWidth=1.4, yOffset=7)
-        .encode(x=x, y=y, color=theme.ink("muted"))
+        .encode(x=x, y=y, color=theme.ink("muted"), opacity=theme.SHOWN)
     )
     mean = (
         layer("means")
@@ -263,6 +263,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "means": rows(
                 x=result.train_mean,
                 sd=np.sqrt(np.nan_to_num(result.train_var)),
+                shown=True,
                 base=bases,
                 mode=list(result.modes),
             ),

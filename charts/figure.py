@@ -67,7 +67,8 @@ class Figure:
 
 def blank(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row of ``frame``: a line through one point draws nothing, and its scales stay as they are."""
-    return frame.iloc[:1]
+    row = frame.iloc[:1]
+    return row.assign(shown=False) if "shown" in row else row
 
 
 def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:

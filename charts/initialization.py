@@ -347,6 +347,7 @@ def _caption(values: Values) -> str:
     knobs = ", ".join(f"{k} {number(v, 4)}" for k, v in _settings(values).items())
     activation = f"{values['activation']} ({knobs})" if knobs else word(values, "activation")
     return (
+        f"{', '.join(_schemes(values)) or 'no scheme'}; "
         f"{activation}, depth {values['depth']}, width {values['width']}, batch {values['batch']}, "
         f"{networks(values)} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
         "h = φ(h)W + b, W of shape (fan_in, fan_out), float64; same draws for all schemes of a family."

@@ -405,7 +405,8 @@ def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tupl
         "dash": np.int8(style.dash),
         "last": np.int16(steps),
     }
-    first = np.flatnonzero(border)[:1]
+    # A border point is an exit where a piece ends; where a piece begins, the path comes in.
+    first = np.flatnonzero(border & np.append(np.diff(piece) != 0, True))[:1]
     exits: Part = {
         "x": points[first, 0],
         "y": points[first, 1],

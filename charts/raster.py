@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import NamedTuple
 
 import contourpy
 import numpy as np
@@ -31,7 +32,7 @@ def depth(values: Array, lowest: float) -> Array:
     top = float(above.max())
     if not top > 0:
         return np.zeros_like(above)
-    floor = max(float(np.quantile(above, 0.005)), top * 1e-7)
+    floor = min(max(float(np.quantile(above, 0.005)), top * 1e-7), top / 10)  # a plateau still stands out
     result: Array = np.clip(np.log(np.maximum(above, floor) / floor) / np.log(top / floor), 0.0, 1.0)
     return result
 
@@ -101,12 +102,12 @@ def clip_path(path: Array, window: Window) -> tuple[Array, Array, Array, Array]:
         if step > 0 and not (inside[step - 1] and inside[step]):
             start, move = path[step - 1], path[step] - path[step - 1]
             enter, leave = _cut(start, move, low, high)
-            if enter <= leave:
+            if enter.share <= leave.share:
                 if not inside[step - 1]:
                     piece += 1
-                    add(start + enter * move, step, piece, True)
+                    add(_on_border(start, move, enter), step, piece, True)
                 if not inside[step]:
-                    add(start + leave * move, step, piece, True)
+                    add(_on_border(start, move, leave), step, piece, True)
         if inside[step]:
             if step == 0:
                 piece += 1
@@ -116,15 +117,36 @@ def clip_path(path: Array, window: Window) -> tuple[Array, Array, Array, Array]:
     return np.clip(np.array(points), low, high), np.array(steps), np.array(pieces), np.array(border)
 
 
-def _cut(start: Array, move: Array, low: Array, high: Array) -> tuple[float, float]:
-    """Return the part [enter, leave] of a segment that lies in a box, empty if enter > leave (Liang, Barsky 1984)."""
-    enter, leave = 0.0, 1.0
+class _Crossing(NamedTuple):
+    """Where a segment meets a box: the share of the way, and the coordinate that the border it meets fixes."""
+
+    share: float
+    axis: int = 0
+    border: float | None = None
+
+
+def _cut(start: Array, move: Array, low: Array, high: Array) -> tuple[_Crossing, _Crossing]:
+    """Return where a segment enters a box and leaves it; it misses if the share of enter is the larger (Liang, Barsky 1984)."""
+    enter, leave = _Crossing(0.0), _Crossing(1.0)
     for axis in range(2):
         if move[axis] == 0:
             if not low[axis] <= start[axis] <= high[axis]:
-                return 1.0, 0.0
+                return _Crossing(1.0), _Crossing(0.0)
             continue
-        a = (low[axis] - start[axis]) / move[axis]
-        b = (high[axis] - start[axis]) / move[axis]
-        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
+        near, far = (low[axis], high[axis]) if move[axis] > 0 else (high[axis], low[axis])
+        first = _Crossing((near - start[axis]) / move[axis], axis, near)
+        last = _Crossing((far - start[axis]) / move[axis], axis, far)
+        enter, leave = max(enter, first, key=_share), min(leave, last, key=_share)
     return enter, leave
+
+
+def _share(crossing: _Crossing) -> float:
+    return crossing.share
+
+
+def _on_border(start: Array, move: Array, crossing: _Crossing) -> Array:
+    """Return the point of a crossing; its border's coordinate is exact, which start + share · move is not after a long way."""
+    point: Array = start + crossing.share * move
+    if crossing.border is not None:
+        point[crossing.axis] = crossing.border
+    return point

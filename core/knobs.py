@@ -98,7 +98,7 @@ class Knob:
             return unique
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refuse(value)
-        if not self.low <= value <= self.high:  # also refuses NaN
+        if value in (math.inf, -math.inf) or not self.low <= value <= self.high:  # also refuses NaN
             raise self._refuse(value)
         if self.kind == "int":
             if value != int(value):
@@ -129,7 +129,7 @@ class Knob:
         if self.kind == "choice":
             return self.check(text)
         clean = text.strip().replace("\u2212", "-")
-        if "_" in clean or len(clean) > 64:  # float() would take 1_000
+        if "_" in clean or not clean.isascii() or len(clean) > 64:  # float() would take 1_000 and ３
             raise self._refuse(text)
         try:
             value = float(clean)

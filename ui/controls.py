@@ -43,7 +43,7 @@ class Panel:
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
-        # Streamlit would still seed its widgets from what the knobs refused.
+        refused = False
         for name in query:
             knob = self.topic.knobs.get(name.removeprefix(f"{self.topic.prefix}_"))
             if knob is not None and name.startswith(f"{self.topic.prefix}_"):
@@ -51,11 +51,17 @@ class Panel:
                     knob.parse(query[name])
                 except KnobError:
                     del st.query_params[name]
+                    refused = True
         st.session_state[self._said] = (problems, dict(values))
         st.session_state[self._loose] = True
         for name in self.topic.knobs:
             st.session_state.pop(self.topic.key(name), None)
         self._show(values)
+        if refused:
+            # Streamlit seeds its widgets from the address as it was when the run began, also with what a knob refuses
+            # (1_000, three of four choices). The next run begins with the address without it.
+            st.session_state[self._kept] = values
+            st.rerun()
         return values
 
     def _read(self) -> dict[str, Value]:
@@ -87,6 +93,9 @@ class Panel:
     def _show(self, values: Values) -> None:
         """Give the widgets these values, touching only those that differ."""
         loose = st.session_state.get(self._loose, False)
+        # What no control shows lives in the kept values alone: a key left over would bring an old value back.
+        for name in self.topic.knobs.keys() - self.topic.shown(values):
+            st.session_state.pop(self.topic.key(name), None)
         for name in self.topic.shown(values):
             knob = self.topic.knobs[name]
             shown = _to_widget(knob, values[name])
@@ -224,7 +233,8 @@ class Panel:
             if shown not in options:
                 st.session_state[key] = options[0]
             if len(options) <= 3 and sum(map(len, options)) <= 26:
-                st.segmented_control(label, options, default=default, required=True, **shared)
+                first = default if default in options else options[0]
+                st.segmented_control(label, options, default=first, required=True, **shared)
             else:
                 st.selectbox(
                     label, options, index=options.index(default) if default in options else 0, **shared

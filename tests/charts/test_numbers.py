@@ -362,9 +362,6 @@ def test_a_start_outside_the_window_keeps_the_axes(start):
         assert data[name].x.dropna().between(window[0], window[1]).all(), name
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the first border point of a path that starts outside is where it comes in"
-)
 @pytest.mark.parametrize("start", [-10.0, 24.0])
 def test_an_exit_is_marked_only_where_a_path_leaves(start):
     values = BY_NAME["optimizers"].fill({"start_x": start, "optimizers": ("GD",)})

@@ -250,11 +250,7 @@ def _placeholder(frame):
 
 
 @pytest.mark.parametrize("figure", [f for f in DEFAULTS if f.ghosts], ids=lambda figure: figure.name)
-def test_a_ghost_without_a_pin_draws_nothing(figure, request):
-    if figure.name == "dropout/scaling":
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="a point mark draws the one row that a line mark does not")
-        )
+def test_a_ghost_without_a_pin_draws_nothing(figure):
     for ghost, source in figure.ghosts.items():
         assert len(figure.data[ghost]) == 1
         row = figure.data[source].iloc[:1].drop(columns="shown", errors="ignore")

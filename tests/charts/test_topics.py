@@ -137,10 +137,7 @@ def test_the_seed_is_stated_and_matters(topic):
 def _knobs():
     for topic in TOPICS:
         for name in topic.knobs:
-            marks = []
-            if (topic.name, name) == ("initialization", "schemes"):
-                marks = [pytest.mark.xfail(strict=True, reason="the caption does not name the schemes")]
-            yield pytest.param(topic, name, id=f"{topic.name}-{name}", marks=marks)
+            yield pytest.param(topic, name, id=f"{topic.name}-{name}")
 
 
 @pytest.mark.parametrize(("topic", "name"), list(_knobs()))

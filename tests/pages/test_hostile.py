@@ -163,21 +163,7 @@ def frame():
     return SPAN.sub("`…`", warning.value).split("`…`")[0]
 
 
-def _drifting():
-    """Mark links of which Streamlit seeds a control with a part that the knob refuses as a whole."""
-    drift = pytest.mark.xfail(
-        strict=True,
-        reason="Streamlit seeds the control from the first address, so the next run shows another value",
-    )
-    names = ("bn_steps='1_00'", "bn_seed='3.5'", "bn_steps=\"['10', '']\"", "act_functions=\"['identity'",
-             "init_schemes=\"['He normal'", "opt_optimizers=\"['GD'")  # fmt: skip
-    for case in CASES:
-        yield pytest.param(
-            case, id=str(case), marks=[drift] if any(name in str(case) for name in names) else []
-        )
-
-
-@pytest.mark.parametrize("case", list(_drifting()))
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_hostile_link(case, frame):
     topic = case.topic
     query = {**case.right, **case.wrong}
