@@ -68,12 +68,13 @@ HOOK = f"""
   }});
   new MutationObserver((changes) => {{
     const chart = document.querySelector('{CHART}');
-    const drawn = changes.filter((c) => chart?.contains(c.target) && c.target.closest('svg, canvas, {CHART}')
-      && (c.target.closest('svg, canvas') || [...c.addedNodes].some((n) => n.querySelector?.('svg, canvas'))));
+    const picture = 'svg.marks, canvas.marks';
+    const fresh = (c) => [...c.addedNodes].some((n) => n.matches?.(picture) || n.querySelector?.(picture));
+    const drawn = changes.filter((c) => chart?.contains(c.target) && (c.target.closest(picture) || fresh(c)));
     if (!drawn.length) return;
     seen.changed = performance.now();
     seen.frames += 1;
-    if (drawn.some((c) => !c.target.closest('svg, canvas'))) seen.swaps += 1;
+    if (drawn.some(fresh)) seen.swaps += 1;
     painted(() => {{ seen.painted = performance.now(); }});
   }}).observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
 }})();

@@ -31,9 +31,8 @@ def prepare(page: str, knob: str, width: int, stops: tuple[str, ...], link: Link
             raise ValueError("; ".join(problems))
         view = topic.make(topic.settle(values))
         data = {name: table(frame) for name, frame in view.figure.data.items()}
+        # The alternative text is part of what Vega embeds: it must not change from stop to stop.
         prepared[stop] = Drawn(
-            {**view.figure.spec(width), "datasets": data},
-            f"{view.figure.alt} {view.reading}",
-            view.figure.click,
+            {**view.figure.spec(width), "datasets": data}, view.figure.alt, view.figure.click
         )
     return prepared
