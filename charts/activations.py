@@ -8,11 +8,17 @@ import altair as alt
 import numpy as np
 
 from charts import theme
-from charts.activation_tabs import DYING_KNOBS, SIGNAL_KNOBS, compare_blocks, dying_blocks, signal_blocks
+from charts.activation_choice import CHOICE_KNOBS, choice_blocks, choice_knobs
+from charts.activation_code import programs
+from charts.activation_compare import COMPARE_KNOBS, compare_blocks, compare_knobs
+from charts.activation_notes import MEASURES
+from charts.activation_signal import SIGNAL_KNOBS, signal_blocks
+from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, train_blocks
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, word, words
+from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.knobs import Knob, aliases_of, latex, number
+from core.properties import Flat, flat_regions, second_derivative
 
 Array = np.ndarray
 
@@ -53,6 +59,10 @@ def _own(activation: str, knob: str) -> str:
     return "_".join([*letters.split(), knob])
 
 
+_TAB_KNOBS = (*SIGNAL_KNOBS, *COMPARE_KNOBS, *DYING_KNOBS, *TRAIN_KNOBS, *CHOICE_KNOBS)
+_ALWAYS = tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS, *TRAIN_KNOBS))
+
+
 def _knobs() -> dict[str, Knob]:
     knobs = [
         Knob(
@@ -63,8 +73,8 @@ def _knobs() -> dict[str, Knob]:
             "weight", "float", 1.0, label="Weight before the unit", low=0.1, high=10.0, step=0.1, symbol="w",
             help="Draws f(wz) and its slope w·f′(wz): what a weight does to the curve and to the gradient.",
         ),
-        *SIGNAL_KNOBS,
-        *DYING_KNOBS,
+        Knob("curvature", "bool", False, label="Curvature f″"),
+        *_TAB_KNOBS,
     ]  # fmt: skip
     for name, entry in ACTIVATIONS.items():
         for knob in entry.knobs:
@@ -79,18 +89,30 @@ def _chosen(values: Values) -> tuple[str, ...]:
 def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(_own(name, knob.name) for name in _chosen(values) for knob in ACTIVATIONS[name].knobs)
     # The knobs of the tabs have their controls there.
-    tabs = tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS))
-    return (Group(("functions", "weight", *own)), Group(tabs, resting=True))
+    tabs = (*_ALWAYS, *compare_knobs(values), *choice_knobs(values))
+    return (Group(("functions", "weight", *own, "curvature")), Group(tabs, resting=True))
 
 
 def _settings(name: str, values: Values) -> dict[str, float]:
     return {knob.name: real(values, _own(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
 
 
+_PANELS = ("value", "slope", "curvature")
+
+
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
+    return _panels_spec(width, _PANELS[:2])
+
+
+@lru_cache(maxsize=32)
+def _spec_with_curvature(width: int) -> Spec:
+    return _panels_spec(width, _PANELS)
+
+
+def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
     narrow = width < NARROW
-    inner = width - 150 if narrow else round((width - 300) / 2)
+    inner = width - 165 if narrow else round(width / len(columns) - 165)
     tall = 300 if narrow else 410
     cursor = alt.param(
         name="cursor",
@@ -103,28 +125,47 @@ def _spec(width: int) -> Spec:
     )
 
     def panel(name: str) -> Panel:
-        y = alt.Y(f"{name}:Q", title=None, scale=alt.Scale(zero=False, padding=6))
+        # Room for the numbers above the peaks.
+        scale = alt.Scale(zero=False, nice=False, padding=18 if name == "slope" else 6)
+        y = alt.Y(f"{name}:Q", title=None, scale=scale)
         base = alt.Chart(named("curves"))
         now = base.transform_filter(here)
+        ghost = alt.Chart(named("ghost"))
         layers = [
-            alt.Chart(named("ghost"))
-            .mark_line(strokeWidth=1.4, opacity=0.6)
-            .encode(x=x, y=y, detail="name:N", color=theme.ink("muted")),
-            now.mark_rule(strokeWidth=1, strokeDash=[3, 3]).encode(x=x, color=theme.ink("muted")),
-            base.mark_line().encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash()),
+            ghost.mark_line(strokeWidth=1.4, opacity=0.6, clip=True).encode(
+                x=x, y=y, detail="name:N", color=theme.ink("muted")
+            ),
+            now.mark_rule(strokeWidth=1, strokeDash=[3, 3], clip=True).encode(x=x, color=theme.ink("muted")),
+            base.mark_line(clip=True)
+            .encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash())
+            .properties(name=f"{name}_lines"),
         ]
+        if name != "value":
+            layers.append(
+                alt.Chart(named("measured"))
+                .mark_point(filled=True, size=13, opacity=1, clip=True)
+                .encode(x=x, y=y, color=theme.ink("ink"))
+            )
         if name == "slope":
             layers += [
-                alt.Chart(named("measured"))
-                .mark_point(filled=True, size=13, opacity=1)
-                .encode(x=x, y=y, color=theme.ink("ink")),
                 alt.Chart(named("peaks"))
-                .mark_text(dy=-9, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600)
-                .encode(x=x, y=y, text="label:N", color=theme.color()),
+                .mark_text(dy=-9, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600, clip=True)
+                .encode(x=x, y=alt.Y("height:Q"), text="label:N", color=theme.color()),
+                alt.Chart(named("flat"))
+                .mark_rect(clip=True)
+                .encode(
+                    x=alt.X("low:Q"),
+                    x2="high:Q",
+                    y=alt.Y("bottom:Q"),
+                    y2="top:Q",
+                    color=theme.color(),
+                    opacity=theme.SHOWN,
+                    tooltip=[alt.Tooltip("note:N", title="saturated")],
+                ),
             ]
         layers += [
             alt.Chart(named("kinks"))
-            .mark_point(filled=True, size=34)
+            .mark_point(filled=True, size=34, clip=True, shape="diamond" if name == "curvature" else "circle")
             .encode(
                 opacity=theme.SHOWN,
                 x=x,
@@ -132,31 +173,69 @@ def _spec(width: int) -> Spec:
                 color=theme.color(),
                 tooltip=[alt.Tooltip("note:N", title="at the kink")],
             ),
-            now.mark_point(filled=True, size=75, opacity=1).encode(
+            now.mark_point(filled=True, size=75, opacity=1, clip=True).encode(
                 x=x,
                 y=y,
                 color=theme.color(),
                 tooltip=[
                     alt.Tooltip("name:N", title="function"),
                     alt.Tooltip("z:Q", format=".2~f"),
-                    alt.Tooltip("value:Q", title="value", format=".6~g"),
-                    alt.Tooltip("slope:Q", title="slope", format=".6~g"),
+                    *(alt.Tooltip(f"{column}:Q", format=".6~g") for column in columns),
                 ],
             ),
-            now.transform_calculate(label=f"datum.name + '  ' + format(datum.{name}, '.3~g')")
-            .mark_text(align="left", dx=9, limit=100, fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(inner), y=alt.Y(f"{name}_label:Q"), text="label:N", color=theme.color()),
+        ]
+        # The names keep to a scale of their own, of the same data, that zooming leaves alone.
+        own = alt.Y(f"{name}:Q", axis=None, scale=scale)
+        names = [
+            ghost.mark_line(opacity=0).encode(x=x, y=own, detail="name:N"),
+            alt.Chart(named("extent")).mark_point(opacity=0).encode(y=own),
+            now.transform_lookup(
+                lookup="name", from_=alt.LookupData(named("ends"), "name", [f"{name}_label"])
+            )
+            .transform_calculate(label=f"datum.name + '  ' + format(datum.{name}, '.3~g')")
+            .mark_text(align="left", dx=9, limit=125, fontSize=theme.TEXT_SIZE)
+            .encode(
+                x=alt.value(inner),
+                y=alt.Y(f"{name}_label:Q", axis=None),
+                text="label:N",
+                color=theme.color(),
+            ),
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
         ]
-        return alt.layer(*layers).properties(width=inner, height=tall, name=name)
+        return (
+            alt.layer(alt.layer(*layers), alt.layer(*names))
+            .resolve_scale(y="independent")
+            .properties(width=inner, height=tall, name=name)
+        )
 
-    panels = [panel("value"), panel("slope")]
+    panels = [panel(name) for name in columns]
     both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(
+    spec = assemble(
         both.resolve_scale(color="shared", strokeDash="shared").add_params(cursor), theme.config()
     )
+    # Written out: Altair warns of a selection that two views share, which is what links them. It acts only with a key
+    # held, as a plain wheel scrolls the page, and so does a finger on a phone.
+    zoom = {
+        "name": "zoom",
+        "select": {
+            "type": "interval",
+            "zoom": "wheel![event.ctrlKey || event.metaKey]",
+            "translate": "[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
+        },
+        "bind": "scales",
+        "views": _named_units(spec),  # Altair numbers the names it is given
+    }
+    spec["params"] = [*spec["params"], zoom]
+    return spec
+
+
+def _named_units(spec: Spec) -> list[str]:
+    """Return the names of the marks that have one."""
+    own = [spec["name"]] if "mark" in spec and "name" in spec else []
+    parts = [part for key in ("hconcat", "vconcat", "layer") for part in spec.get(key, [])]
+    return [*own, *(name for part in parts for name in _named_units(part))]
 
 
 class _Curve(NamedTuple):
@@ -165,6 +244,7 @@ class _Curve(NamedTuple):
     z: Array
     value: Array
     slope: Array
+    curvature: Array  # NaN where it was not asked for, and at kinks and seams, where there is none
     jump: Array
     kinks: Array
 
@@ -179,7 +259,7 @@ class _Curve(NamedTuple):
 
 
 def _curve(name: str, values: Values) -> _Curve:
-    """Evaluate f(wz) and w·f'(wz); next to every kink stand two points, so that a jump is drawn upright."""
+    """Evaluate f(wz), w·f'(wz) and w²·f″(wz); beside every kink stand two points, so that a jump is upright."""
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
     kinks = np.array([k / w for k in entry.kinks_at(**settings) if abs(k / w) <= _REACH])
     sides = np.concatenate([kinks - 1e-9, kinks + 1e-9])
@@ -188,80 +268,168 @@ def _curve(name: str, values: Values) -> _Curve:
     order = np.argsort(z, kind="stable")
     z = z[order]
     jump = order >= len(_GRID)
-    return _Curve(z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), jump, kinks)
+    curvature = np.full(z.shape, np.nan)
+    if values["curvature"]:
+        curvature[~jump] = _curvature(name, tuple(settings.items()), w)
+    return _Curve(z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), curvature, jump, kinks)
 
 
-def _differences(name: str, values: Values, z: Array) -> Array:
-    """Measure the slope at z by centered differences of the value."""
+@lru_cache(maxsize=128)
+def _curvature(name: str, settings: tuple[tuple[str, float], ...], w: float) -> Array:
+    """Return w²·f″(wz) on the grid, read-only."""
+    result: Array = w * w * second_derivative(ACTIVATIONS[name], w * _GRID, dict(settings))
+    result.flags.writeable = False
+    return result
+
+
+@lru_cache(maxsize=256)
+def _flat(name: str, settings: tuple[tuple[str, float], ...]) -> Flat:
+    """Return where a function is saturated, for every weight of the page."""
+    return flat_regions(ACTIVATIONS[name], low=-60.0, high=60.0, knobs=dict(settings))
+
+
+def _differences(name: str, values: Values, z: Array, of: str = "f") -> Array:
+    """Measure by centered differences at z the slope of the value, or of the slope (``of="df"``)."""
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    rise: Array = entry.f(w * (z + _DIFFERENCE), **settings) - entry.f(w * (z - _DIFFERENCE), **settings)
-    return rise / (2 * _DIFFERENCE)
+    fn, factor = (entry.f, 1.0) if of == "f" else (entry.df, w)
+    rise: Array = fn(w * (z + _DIFFERENCE), **settings) - fn(w * (z - _DIFFERENCE), **settings)
+    return factor * rise / (2 * _DIFFERENCE)
+
+
+def _strips(
+    values: Values, curves: Mapping[str, _Curve], low: float, high: float
+) -> tuple[list[Part], float]:
+    """Lay one thin strip per function below the slopes, over its saturated stretches; returns where they end."""
+    w, tall = real(values, "weight"), high - low
+    parts: list[Part] = []
+    bottom = low
+    for k, name in enumerate(curves):
+        flat = _flat(name, tuple(_settings(name, values).items()))
+        left = np.clip(flat.saturated[:, 0] / w, -_REACH, _REACH)
+        right = np.clip(flat.saturated[:, 1] / w, -_REACH, _REACH)
+        seen = right > left
+        top = low - tall * (0.045 + 0.024 * k)
+        bottom = top - tall * 0.017
+        limit = f"slope under {number(w * flat.threshold)}" if flat.threshold else "slope 0"
+        where = [
+            f"{name}: {limit} for z from {number(a)} to {number(b)}" for a, b in flat.saturated[seen] / w
+        ]
+        if seen.any():
+            parts.append(
+                {"low": left[seen], "high": right[seen], "bottom": bottom, "top": top, "note": where,
+                 "slot": np.int8(STYLES[name].slot), "shown": True}
+            )  # fmt: skip
+    return parts, bottom
 
 
 def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
-    w = real(values, "weight")
-    ends = {
-        column: _ends(np.array([getattr(curve, column)[-1] for curve in curves.values()]), curves, column)
-        for column in ("value", "slope")
-    }
+    w, curved = real(values, "weight"), bool(values["curvature"])
+    columns = _PANELS if curved else _PANELS[:2]
+    lows, highs = zip(*(_range(curves, column) for column in columns), strict=True)
+    ends: Part = {"name": list(curves)}
+    for column, low, high in zip(columns, lows, highs, strict=True):
+        last = np.array([getattr(curve, column)[-1] for curve in curves.values()])
+        ends[f"{column}_label"] = spread(last, 0.055 * (high - low), low, high)
     drawn: list[Part] = []
     measured: list[Part] = []
-    peaks: list[Part] = []
+    peaks: list[tuple[float, float, int]] = []
     kinks: list[Part] = []
-    for k, (name, curve) in enumerate(curves.items()):
+    strips, floor = _strips(values, curves, lows[1], highs[1])
+    for name, curve in curves.items():
         style = STYLES[name]
         drawn.append(
-            {"z": curve.z, "value": curve.value, "slope": curve.slope, "edge": curve.jump, "name": name,
-             "slot": np.int8(style.slot), "dash": np.int8(style.dash),
-             "value_label": ends["value"][k], "slope_label": ends["slope"][k]}
+            {"z": curve.z, **{column: getattr(curve, column) for column in columns}, "edge": curve.jump,
+             "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash)}
         )  # fmt: skip
         away = curve.away[::12]
-        measured.append({"z": away, "slope": _differences(name, values, away)})
+        measured.append(
+            {"z": away, "slope": _differences(name, values, away),
+             "curvature": _differences(name, values, away, "df") if curved else 0.0}
+        )  # fmt: skip
         top = _peak(curve)
         if top is not None:
-            peaks.append({"z": [curve.z[top]], "slope": curve.slope[top], "label": number(float(curve.slope[top])),
-                          "slot": style.slot})  # fmt: skip
+            peaks.append((float(curve.z[top]), float(curve.slope[top]), style.slot))
         for kink in curve.kinks:
             value, slope = _at(name, values, kink)
-            kinks.append({"z": [kink], "value": value, "slope": slope, "slot": style.slot,
-                          "shown": True, "note": f"{name}: slope {number(slope)} by convention"})  # fmt: skip
+            kinks.append({"z": [kink], "value": value, "slope": slope, "curvature": 0.0, "slot": style.slot,
+                          "shown": True, "note": _kink_note(name, values, kink, slope)})  # fmt: skip
     nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, edge=True, name="", slot=theme.MUTED, dash=0, shown=False, label="", note="",
-        value_label=0.0, slope_label=0.0,
+        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, edge=True, name="", slot=theme.MUTED, dash=0, shown=False,
+        label="", note="", low=0.0, high=0.0, bottom=0.0, top=0.0,
+        **{f"{column}_label": 0.0 for column in _PANELS},
     )  # fmt: skip
     inner = "z" if w == 1 else f"{number(w)}z"
-    front = "" if w == 1 else f"{number(w)} · "
+    front = ["" if w == 1 else f"{number(w**k)} · " for k in (1, 2)]
     listed = ", ".join(_describe(name, values) for name in curves)
+    titles = {
+        "value": f"Value f({inner})",
+        "slope": f"Slope {front[0]}f′({inner})",
+        "curvature": f"Curvature {front[1]}f″({inner})",
+    }
     return Figure(
         name="activations/curves",
-        build=_spec,
+        build=_spec_with_curvature if curved else _spec,
         data={
             "curves": rows(*drawn) if drawn else nothing,
             "measured": rows(*measured) if measured else nothing,
-            "peaks": rows(*peaks) if peaks else nothing,
+            "peaks": rows(
+                z=[z for z, _, _ in peaks],
+                slot=[slot for _, _, slot in peaks],
+                label=[number(slope) for _, slope, _ in peaks],
+                height=_lifted([(z, slope) for z, slope, _ in peaks], 0.05 * (highs[1] - lows[1])),
+            )
+            if peaks
+            else nothing,
             "kinks": rows(*kinks) if kinks else nothing,
-            "titles": rows(value=[f"Value f({inner})"], slope=[f"Slope {front}f′({inner})"]),
+            "flat": rows(*strips) if strips else nothing,
+            "extent": rows(
+                **{
+                    column: [low if column != "slope" else min(low, floor), high]
+                    for column, low, high in zip(columns, lows, highs, strict=True)
+                }
+            ),
+            "ends": rows(**ends) if curves else nothing,
+            "titles": rows(**{column: [titles[column]] for column in columns}),
         },
         title="Activation functions and their slopes",
         caption=f"{listed}; weight w = {number(w)}; PyTorch's conventions.",
         key=(
-            "Lines: closed form. Small dots: centered differences of the value, h = 1e−5. Numbers on the slopes: their "
-            "largest value. Dots at kinks: the subgradient PyTorch takes."
+            "Lines: closed form. Small dots: centered differences, h = 1e−5. Numbers on the slopes: their largest value. "
+            "Strips below them: where a slope is under 1% of its function's own largest. Dots at kinks: the subgradient "
+            "PyTorch takes."
         ),
+        hint="Ctrl and wheel, or a pinch, zooms; Shift and drag moves; a double-click returns.",
         alt="Left: values of the chosen activation functions over z. Right: their slopes. Names stand at the line ends.",
         ghosts={"ghost": "curves"},
     )
 
 
-def _ends(last: Array, curves: Mapping[str, _Curve], column: str) -> Array:
-    """Place the names beside the ends of the lines, apart from one another."""
-    if not curves:
-        return last
-    low = min(float(getattr(curve, column).min()) for curve in curves.values())
-    high = max(float(getattr(curve, column).max()) for curve in curves.values())
-    if not high > low:
-        low, high = low - 0.5, high + 0.5
-    return spread(last, 0.055 * (high - low), low, high)
+def _lifted(peaks: Sequence[tuple[float, float]], gap: float) -> list[float]:
+    """Return the heights of the numbers above peaks (z, height): up where one would stand on another beside it."""
+    placed: dict[int, float] = {}
+    for i in sorted(range(len(peaks)), key=lambda i: peaks[i][1]):
+        z, height = peaks[i]
+        for other, taken in sorted(placed.items(), key=lambda place: place[1]):
+            if abs(z - peaks[other][0]) < _REACH / 5 and abs(height - taken) < gap:
+                height = taken + gap
+        placed[i] = height
+    return [placed[i] for i in range(len(peaks))]
+
+
+def _kink_note(name: str, values: Values, z: float, slope: float) -> str:
+    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
+    left, right = (w * entry.df(w * np.array([z - 1e-9, z + 1e-9]), **settings)).tolist()
+    step = f"{number(left)} to {number(right)}"
+    return f"{name}: slope {number(slope)} by convention, {step} across it, so that there is no f″"
+
+
+def _range(curves: Mapping[str, _Curve], column: str) -> tuple[float, float]:
+    """Return the smallest and the largest value of a panel, apart from each other."""
+    seen = [getattr(curve, column)[np.isfinite(getattr(curve, column))] for curve in curves.values()]
+    if not seen:
+        return 0.0, 1.0
+    low, high = min(float(v.min()) for v in seen), max(float(v.max()) for v in seen)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _peak(curve: _Curve) -> int | None:
@@ -275,7 +443,7 @@ def _peak(curve: _Curve) -> int | None:
 def _describe(name: str, values: Values) -> str:
     settings = _settings(name, values)
     text = ", ".join(
-        f"{knob.symbol or knob.name} {number(settings[knob.name], 4)}" for knob in ACTIVATIONS[name].knobs
+        f"{knob.symbol or knob.name} {number(settings[knob.name], 6)}" for knob in ACTIVATIONS[name].knobs
     )
     return f"{name} ({text})" if text else name
 
@@ -338,8 +506,16 @@ def make(values: Values) -> View:
         why=_why(values),
         tabs=(
             Tab("Signal", lambda now=values: _signal(now), tuple(knob.name for knob in SIGNAL_KNOBS)),
-            Tab("Compare", lambda now=values: _compare(now)),
+            Tab("Compare", lambda now=values: _compare(now), compare_knobs),
             Tab("Dying ReLU", lambda now=values: _dying(now), tuple(knob.name for knob in DYING_KNOBS)),
+            Tab("Train", lambda now=values: _train(now), tuple(knob.name for knob in TRAIN_KNOBS)),
+            Tab("Choose", lambda now=values: choice_blocks(now), choice_knobs),
+        ),
+        code=programs(
+            _chosen(values),
+            {name: _settings(name, values) for name in _chosen(values)},
+            real(values, "weight"),
+            _GRID,
         ),
     )
 
@@ -348,17 +524,44 @@ def _signal(values: Values) -> Sequence[Block]:
     names = _chosen(values)
     settings = {name: _settings(name, values) for name in names}
     described = [_describe(name, values) for name in names]
-    return signal_blocks(names, settings, STYLES, described, real(values, "mu"), real(values, "sigma"))
+    return signal_blocks(names, settings, STYLES, described, _own, real(values, "mu"), real(values, "sigma"))
 
 
 def _compare(values: Values) -> Sequence[Block]:
-    names = _chosen(values)
-    return compare_blocks(names, {name: _settings(name, values) for name in names})
+    names = dict.fromkeys((*_chosen(values), word(values, "against")))
+    return compare_blocks(
+        values,
+        _chosen(values),
+        {name: _settings(name, values) for name in names},
+        STYLES,
+        {name: _describe(name, values) for name in names},
+    )
 
 
 def _dying(values: Values) -> Sequence[Block]:
     hidden = word(values, "hidden")
-    return dying_blocks(hidden, _settings(hidden, values), word(values, "data"), real(values, "bias"))
+    return dying_blocks(
+        hidden,
+        _settings(hidden, values),
+        word(values, "data"),
+        real(values, "lr"),
+        real(values, "bias"),
+        whole(values, "dead_batch"),
+        whole(values, "hidden_layers"),
+    )
+
+
+def _train(values: Values) -> Sequence[Block]:
+    names = words(values, "trained")
+    return train_blocks(
+        names,
+        {name: _settings(name, values) for name in names},
+        STYLES,
+        word(values, "problem"),
+        real(values, "train_lr"),
+        whole(values, "train_layers"),
+        whole(values, "train_seed"),
+    )
 
 
 SCENARIOS = (
@@ -401,6 +604,48 @@ SCENARIOS = (
         {"functions": ("ReLU", "GELU", "SiLU", "Mish")},
         question="Can the slope of an activation be negative?",
     ),
+    Scenario(
+        "Where the bend is",
+        "The third panel is the slope's own slope. ReLU has none but at its kink, and there no number: smooth functions "
+        "spread that bend over a few units. SiLU and GELU pay for it with a stretch of negative slope.",
+        {"functions": ("ReLU", "softplus", "GELU", "SiLU"), "curvature": True},
+        question="What is the second derivative of ReLU at z = 1, and at 0?",
+    ),
+    Scenario(
+        "Step and surrogate",
+        "The step's slope is 0 wherever it has one, so nothing below it learns. A sigmoid with weight 10 looks alike and "
+        "has slopes, though hardly any beyond |z| = 1. Lower the weight and watch the strips retreat.",
+        {"functions": ("step", "sigmoid", "hard sigmoid"), "weight": 10.0},
+        question="The step separates two classes perfectly. Why can it not be trained by gradients?",
+    ),
+    Scenario(
+        "A constant mistyped",
+        "The tanh form of GELU with 0.044175 for 0.044715. Both stay within half a thousandth of the exact GELU; the third "
+        "digit matters only where a checkpoint has to be matched. Move the constant and look for the smallest error.",
+        {
+            "functions": ("GELU", "GELU (tanh)", "GELU (sigmoid)"),
+            "gelu_tanh_cubic": 0.044175,
+            "compare": "differences",
+        },
+        question="By how much does a mistyped digit in 0.044715 change the output?",
+        tab="Compare",
+    ),
+    Scenario(
+        "Formulas that overflow",
+        "The textbook formulas of sigmoid, tanh, softplus and ELU in float32: inf or NaN where an exponential overflows, "
+        "lost digits where two numbers cancel. The same functions, arranged differently, keep all their digits.",
+        {"functions": ("sigmoid", "tanh", "softplus", "ELU"), "compare": "float32"},
+        question="tanh is (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ). What does that give in float32 for z = 100?",
+        tab="Compare",
+    ),
+    Scenario(
+        "Units that die",
+        "A small ReLU network loses units as it trains, and some come back. Lower the learning rate and count again; then "
+        "choose leaky ReLU: as many units are negative everywhere, and none of them stops learning.",
+        {"functions": ("ReLU", "leaky ReLU", "ELU", "GELU"), "hidden": "ReLU"},
+        question="Can a ReLU unit that is dead come back to life?",
+        tab="Dying ReLU",
+    ),
 )
 
 TOPIC = Topic(
@@ -413,6 +658,8 @@ TOPIC = Topic(
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
-    free=tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS)),
-    tabs=("Signal", "Compare", "Dying ReLU"),
+    free=tuple(knob.name for knob in _TAB_KNOBS),
+    tabs=("Signal", "Compare", "Dying ReLU", "Train", "Choose"),
+    code=True,
+    measures=MEASURES,
 )

@@ -27,7 +27,8 @@ class Figure:
     means where no label stands beside it, ``alt`` what a
     reader who cannot see it should know; it is constant too, for the browser takes it for a part of the chart, and the
     reading below the figure holds the numbers. ``ghosts`` maps a data set that holds a pinned run to the
-    data set it is pinned from. ``click`` names the selection a click on the figure makes, if any.
+    data set it is pinned from. ``click`` names the selection a click on the figure makes, if any. ``hint`` says what
+    the mouse can do, on a page alone.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Figure:
     key: str = ""
     ghosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     click: str = ""
+    hint: str = ""
 
     def __post_init__(self) -> None:
         """Give every ghost a data set without visible rows, so that the specification can name it."""
@@ -88,6 +90,12 @@ def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:
         else:
             data[name] = column
     return pd.DataFrame(data, copy=False)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table from its head and the cells of each line."""
+    ruler = ["---"] * len(head)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ruler, *lines))
 
 
 def _is_column(value: object) -> TypeGuard[Sequence[object]]:

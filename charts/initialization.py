@@ -10,7 +10,7 @@ from charts import progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
-from core.initializers import INITIALIZERS
+from core.initializers import INITIALIZERS, Initializer
 from core.knobs import Knob, aliases_of, latex, number
 from core.propagation import (
     FLOAT32_MAX,
@@ -80,6 +80,10 @@ def _all_knobs() -> dict[str, Knob]:
         for knob in entry.knobs:
             own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
             knobs[own.name] = own
+    for name, scheme in INITIALIZERS.items():
+        for knob in scheme.knobs:
+            own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
+            knobs[own.name] = own
     return knobs
 
 
@@ -87,8 +91,9 @@ def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(
         _own(word(values, "activation"), knob.name) for knob in ACTIVATIONS[word(values, "activation")].knobs
     )
+    schemes = tuple(_own(name, knob.name) for name in _schemes(values) for knob in INITIALIZERS[name].knobs)
     return (
-        Group(("schemes", "activation", *own, "depth", "width", "scale")),
+        Group(("schemes", *schemes, "activation", *own, "depth", "width", "scale")),
         Group(("seeds", "batch", "sigma_b", "seed"), "More"),
     )
 
@@ -197,6 +202,21 @@ def _schemes(values: Values) -> tuple[str, ...]:
     return words(values, "schemes")
 
 
+def _scheme(name: str, values: Values) -> Initializer:
+    """Return a scheme with the values of its own knobs."""
+    entry = INITIALIZERS[name]
+    return entry.at(**{knob.name: real(values, _own(name, knob.name)) for knob in entry.knobs})
+
+
+def _described(name: str, values: Values) -> str:
+    """Name a scheme with the values of its own knobs, for the caption."""
+    own = ", ".join(
+        f"{knob.symbol or knob.name} {number(real(values, _own(name, knob.name)), 6)}"
+        for knob in INITIALIZERS[name].knobs
+    )
+    return f"{name} ({own})" if own else name
+
+
 def networks(values: Values) -> int:
     """Return how many networks are drawn: those asked for, as long as their weights stay below the cap."""
     weights = whole(values, "depth") * whole(values, "width") ** 2
@@ -206,7 +226,7 @@ def networks(values: Values) -> int:
 def run(values: Values) -> tuple[Propagation, MeanField]:
     """Measure the chosen schemes on random networks, and ask mean-field theory for the same."""
     activation = ACTIVATIONS[word(values, "activation")]
-    schemes = [INITIALIZERS[name] for name in _schemes(values)]
+    schemes = [_scheme(name, values) for name in _schemes(values)]
     depth, width, batch = whole(values, "depth"), whole(values, "width"), whole(values, "batch")
     sigma_b, knobs = real(values, "sigma_b"), _settings(values)
     total = networks(values)
@@ -344,10 +364,10 @@ def _ends(
 
 
 def _caption(values: Values) -> str:
-    knobs = ", ".join(f"{k} {number(v, 4)}" for k, v in _settings(values).items())
+    knobs = ", ".join(f"{k} {number(v, 6)}" for k, v in _settings(values).items())
     activation = f"{values['activation']} ({knobs})" if knobs else word(values, "activation")
     return (
-        f"{', '.join(_schemes(values)) or 'no scheme'}; "
+        f"{', '.join(_described(name, values) for name in _schemes(values)) or 'no scheme'}; "
         f"{activation}, depth {values['depth']}, width {values['width']}, batch {values['batch']}, "
         f"{networks(values)} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
         "h = φ(h)W + b, W of shape (fan_in, fan_out), float64; same draws for all schemes of a family."
@@ -419,7 +439,7 @@ def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
         r"$\sqrt{q^l}$.",
     ]
     for k, scheme in enumerate(names):
-        entry = INITIALIZERS[scheme]
+        entry = _scheme(scheme, values)
         if entry.mean != 0:
             lines.append(
                 f"**{scheme}**: ${entry.formula}$. Its weights are not independent of one another, so this theory "

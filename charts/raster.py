@@ -1,4 +1,4 @@
-"""Loss surfaces as pictures: one PNG data URI for the raster, line segments for the isolines and the paths."""
+"""Surfaces and class probabilities as pictures: one PNG data URI for a raster, line segments for the isolines and the paths."""
 
 import base64
 import io
@@ -47,6 +47,29 @@ def image(levels: Array) -> str:
     pixels[..., 3] = np.round(np.round(levels[::-1] * 48) / 48 * 255 * _STRONGEST)
     buffer = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+_SHADES = 7  # of each class: with one for "no number", a pixel takes four bits
+_FAINTEST_CLASS, _STRONGEST_CLASS = 0.10, 0.48
+
+
+def two_class_image(probability: Array) -> str:
+    """Return probabilities of class 1, rows from low y to high y, as a PNG data URI in two hues.
+
+    The opacity grows with the distance from ½, in seven shades a class, the faintest of them visible: the hue
+    changes at ½, which is the boundary. NaN is transparent.
+    """
+    hues = [[int(hue[i : i + 2], 16) for i in (1, 3, 5)] for hue in theme.CLASS_RASTER]
+    shades = np.linspace(_FAINTEST_CLASS, _STRONGEST_CLASS, _SHADES)
+    p = np.asarray(probability, float)[::-1]
+    sure = np.nan_to_num(np.abs(2 * p - 1))
+    index = np.minimum((sure * _SHADES).astype(np.uint8), _SHADES - 1) + 1 + _SHADES * (p > 0.5)
+    picture = Image.fromarray(np.where(np.isnan(p), 0, index).astype(np.uint8), "P")
+    picture.putpalette([0, 0, 0, *(hues[0] * _SHADES), *(hues[1] * _SHADES)])
+    opacity = bytes([0, *np.round(255 * np.tile(shades, 2)).astype(int)])
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True, bits=4, transparency=opacity)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

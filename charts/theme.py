@@ -74,6 +74,10 @@ RASTER = (
     "#3b6f9e"  # loss surfaces: one hue whose opacity carries the height, so it reads on white and on black
 )
 
+# The pictures of two classes: the hues of the points on them, of which the opacity carries how sure a network is.
+CLASSES = ("blue", "vermilion")
+CLASS_RASTER = ("#2a78bd", "#d4641f")
+
 # Labels of a log axis: 0.01, 1, 100, 1e3, 1e−3, and of the ticks between them only those at 2 and 5.
 _MANTISSA = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
 POWER = (

@@ -5,13 +5,9 @@ from functools import cache
 
 import altair as alt
 
-from charts import activations, batchnorm, dropout, initialization, optimizers, theme
+from charts import dropout, initialization, theme
 from charts.figure import Figure, Panel, Spec, assemble, named
-from charts.topic import Topic
-
-TOPICS: Mapping[str, Topic] = {
-    topic.TOPIC.name: topic.TOPIC for topic in (activations, initialization, batchnorm, dropout, optimizers)
-}
+from charts.topics import TOPICS
 
 _HEIGHT = 150
 

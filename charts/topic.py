@@ -4,25 +4,62 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from charts.figure import Figure
 from core.knobs import Knob, KnobError, Value, quote
 
 Values = Mapping[str, Value]
-Block = str | Figure
 
 CUSTOM = "Custom"
-WHY, NOTES = "Why", "From the notes"
+WHY, CODE, NOTES = "Why", "Code", "From the notes"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way to another view: the default values with ``values`` set, on this page or on that of another topic.
+
+    ``tab`` names the tab to open there; the link itself is ``label``.
+    """
+
+    label: str
+    values: Values = field(default_factory=lambda: MappingProxyType({}))
+    page: str = ""
+    tab: str = ""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Work that is done on a click only, because what it gives depends on the machine or the moment."""
+
+    name: str
+    label: str
+    run: Callable[[], Sequence["Block"]]
+
+
+Block = str | Figure | Link | Action
+
+
+@dataclass(frozen=True)
+class Code:
+    """A program of its own that computes what the main figure shows."""
+
+    title: str
+    text: str
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A named set of knob values with one line on what to notice and, where it helps, a question first."""
+    """A named set of knob values with one line on what to notice and, where it helps, a question first.
+
+    ``tab`` names the tab that shows it, if it is not the main figure.
+    """
 
     name: str
     notice: str
     values: Values = field(default_factory=lambda: MappingProxyType({}))
     question: str = ""
+    tab: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,13 +78,18 @@ class Group:
 class Tab:
     """A tab below the main figure; its blocks (Markdown or figures) are made only when it is open.
 
-    ``knobs`` are controls that only this tab uses; a change of theirs redraws the tab alone, with
-    ``blocks(values)``. Without an argument the values are those of the view that the tab belongs to.
+    ``knobs`` are controls that only this tab uses, or a function of the values that names them; a change of theirs
+    redraws the tab alone, with ``blocks(values)``. Without an argument the values are those of the view that the
+    tab belongs to.
     """
 
     name: str
     blocks: Callable[..., Sequence[Block]]
-    knobs: tuple[str, ...] = ()
+    knobs: tuple[str, ...] | Callable[[Values], tuple[str, ...]] = ()
+
+    def shown(self, values: Values) -> tuple[str, ...]:
+        """Name the controls of the tab beside these values."""
+        return self.knobs(values) if callable(self.knobs) else self.knobs
 
 
 @dataclass(frozen=True)
@@ -59,6 +101,17 @@ class View:
     why: str
     events: tuple[str, ...] = ()
     tabs: tuple[Tab, ...] = ()
+    code: tuple[Code, ...] = ()
+
+
+class Measured(NamedTuple):
+    """What a measurement says about a claim of the notes.
+
+    ``holds`` is whether the claim, as it is worded, came out true; None where nothing numeric decides it.
+    """
+
+    holds: bool | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +123,8 @@ class Topic:
     to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
     ``tabs`` names the topic's own tabs, as ``make`` returns them;
     ``free`` names the knobs that a scenario leaves open (the seed, what is being edited);
-    ``click`` turns a click on the main figure into values.
+    ``click`` turns a click on the main figure into values; ``code`` says whether views come with programs;
+    ``measures`` holds, by id, what the app measures to judge a claim of the notes.
     """
 
     name: str
@@ -88,12 +142,16 @@ class Topic:
     free: tuple[str, ...] = ("seed",)
     tabs: tuple[str, ...] = ()
     click: Callable[[Mapping[str, float], Values], dict[str, Value]] | None = None
+    code: bool = False
+    measures: Mapping[str, Callable[[], Measured]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         """Refuse scenarios that name unknown knobs or values out of range, and a first one that is no default."""
         for scenario in self.scenarios:
             for name, value in scenario.values.items():
                 self.knobs[name].check(value)
+            if scenario.tab and scenario.tab not in self.tab_names:
+                raise ValueError(f"{self.name}: scenario {scenario.name} opens no tab of the page")
         if self.scenarios[0].values:
             raise ValueError(f"{self.name}: the first scenario is the default view and sets nothing")
 
@@ -104,7 +162,7 @@ class Topic:
     @property
     def tab_names(self) -> tuple[str, ...]:
         """Name all tabs of the page, in order."""
-        return (*self.tabs, WHY, NOTES)
+        return (*self.tabs, WHY, *((CODE,) if self.code else ()), NOTES)
 
     def fill(self, given: Values) -> dict[str, Value]:
         """Complete a partial set of values: given ones, then dependent defaults, then the knobs' own."""

@@ -7,14 +7,16 @@ the derivative. A knob is a number, or an array that broadcasts against x (one s
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.knobs import Knob, number
-from core.special import Array, elementwise, exp_minus_square, normal_cdf, normal_pdf
+from core.special import Array, elementwise, erf, exp_minus_square, normal_cdf, normal_pdf
 
 INF = math.inf
 KnobValue = float | Array
@@ -58,6 +60,10 @@ class Activation:
     kink_note: str = ""  # the subgradient at the kinks: here, in PyTorch, in JAX
     convention: str = ""  # where frameworks differ in the function itself
     torch: str = ""  # PyTorch expression in z and the knobs
+    numpy: str = ""  # f as a plain NumPy expression in z, the knobs and erf, right for |z| up to 60
+    numpy_slope: str = ""  # df likewise, with the same subgradients
+    naive: Callable[..., Array] | None = None  # f by its textbook formula, where that has an exponential
+    naive_formula: str = ""  # that formula, LaTeX in z
     aliases: tuple[str, ...] = ()  # other spellings and names it once had, for links
 
     def kinks_at(self, **knobs: float) -> tuple[float, ...]:
@@ -401,24 +407,29 @@ def d_gelu(x: Array) -> Array:
 _TANH_CUBIC = 0.044715
 
 
-def _tanh_gate_argument(x: Array) -> Array:
-    """Return u with ½(1 + tanh(u/2)) = σ(u); x within ±40, where the gate is saturated, so that x³ stays small."""
-    return 2 * math.sqrt(2 / math.pi) * x * (1 + _TANH_CUBIC * x * x)
+def _tanh_gate(x: Array, cubic: KnobValue) -> tuple[Array, Array]:
+    """Return u = 2√(2/π)(x + cubic·x³), for which ½(1 + tanh(u/2)) = σ(u), and u′.
+
+    Beyond ±1000, where x³ could overflow, they are those at ±1000: there e^(−|u|) is 0 for any cubic above 0.
+    """
+    _check("cubic", cubic, above=0)
+    x = _clip(x, -1000, 1000)
+    front = 2 * math.sqrt(2 / math.pi)
+    return front * x * (1 + cubic * x * x), front * (1 + 3 * cubic * x * x)
 
 
 @elementwise
-def gelu_tanh(x: Array) -> Array:
-    """½x(1 + tanh(√(2/π)(x + 0.044715x³))), as x·σ(2√(2/π)(x + 0.044715x³))."""
-    return _times(sigmoid(_tanh_gate_argument(_clip(x, -40, 40))), x)
+def gelu_tanh(x: Array, cubic: KnobValue = _TANH_CUBIC) -> Array:
+    """½x(1 + tanh(√(2/π)(x + cubic·x³))), as x·σ(2√(2/π)(x + cubic·x³)); cubic above 0."""
+    u, _ = _tanh_gate(x, cubic)
+    return _times(sigmoid(u), x)
 
 
 @elementwise
-def d_gelu_tanh(x: Array) -> Array:
-    """σ(u) + x·σ′(u)·u′ with u = 2√(2/π)(x + 0.044715x³)."""
-    x = _clip(x, -40, 40)
-    u = _tanh_gate_argument(x)
-    du = 2 * math.sqrt(2 / math.pi) * (1 + 3 * _TANH_CUBIC * x * x)
-    return sigmoid(u) + x * d_sigmoid(u) * du
+def d_gelu_tanh(x: Array, cubic: KnobValue = _TANH_CUBIC) -> Array:
+    """σ(u) + x·σ′(u)·u′ with u = 2√(2/π)(x + cubic·x³)."""
+    u, du = _tanh_gate(x, cubic)
+    return sigmoid(u) + _times(d_sigmoid(u) * du, x)
 
 
 @elementwise
@@ -528,6 +539,116 @@ def d_gaussian(x: Array) -> Array:
     return _times(-2 * exp_minus_square(x), x)
 
 
+# Textbook formulas, evaluated as they stand: what they lose is shown beside the functions above.
+
+_Knobs = ParamSpec("_Knobs")
+
+
+def _as_written(
+    function: Callable[Concatenate[Array, _Knobs], Array],
+) -> Callable[Concatenate[ArrayLike, _Knobs], Array]:
+    """Let a formula run in the dtype of its input, knobs included, into overflow and NaN without a word."""
+    plain = elementwise(function)
+
+    @wraps(function)
+    def wrapper(x: ArrayLike, /, *args: _Knobs.args, **kwargs: _Knobs.kwargs) -> Array:
+        dtype = np.result_type(np.asarray(x).dtype, np.float32)
+        rounded = {name: np.asarray(value, dtype) for name, value in kwargs.items()}
+        with np.errstate(all="ignore"):
+            return plain(x, *args, **rounded)  # type: ignore[arg-type]
+
+    return wrapper
+
+
+@_as_written
+def naive_sigmoid(x: Array) -> Array:
+    """e^x/(1 + e^x): ∞/∞ where e^x overflows, beyond 88.7 in float32."""
+    y: Array = np.exp(x) / (1 + np.exp(x))
+    return y
+
+
+@_as_written
+def naive_tanh(x: Array) -> Array:
+    """(e^x − e^(−x))/(e^x + e^(−x)): ∞/∞ on both sides, and a difference of near equals around 0."""
+    y: Array = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))
+    return y
+
+
+@_as_written
+def naive_elu(x: Array, alpha: KnobValue = 1.0) -> Array:
+    """x for x > 0, else alpha·(e^x − 1): the difference cancels near 0."""
+    return np.where(x > 0, x, alpha * (np.exp(x) - 1))
+
+
+@_as_written
+def naive_celu(x: Array, alpha: KnobValue = 1.0) -> Array:
+    """x for x > 0, else alpha·(e^(x/alpha) − 1): the difference cancels near 0."""
+    return np.where(x > 0, x, alpha * (np.exp(x / alpha) - 1))
+
+
+@_as_written
+def naive_selu(x: Array) -> Array:
+    """λx for x > 0, else λα(e^x − 1): the difference cancels near 0."""
+    y: Array = SELU_LAMBDA * np.where(x > 0, x, SELU_ALPHA * (np.exp(x) - 1))
+    return y
+
+
+@_as_written
+def naive_softplus(x: Array, beta: KnobValue = 1.0) -> Array:
+    """log(1 + e^(beta·x))/beta: ∞ on the right, and 0 on the left as soon as 1 + e^(beta·x) rounds to 1."""
+    y: Array = np.log(1 + np.exp(beta * x)) / beta
+    return y
+
+
+@_as_written
+def naive_gelu(x: Array) -> Array:
+    """½x(1 + erf(x/√2)): on the left the sum cancels, from about −5.5 in float32 to nothing."""
+    y: Array = x / 2 * (1 + erf(x / math.sqrt(2)))
+    return y
+
+
+@_as_written
+def naive_gelu_tanh(x: Array, cubic: KnobValue = _TANH_CUBIC) -> Array:
+    """½x(1 + tanh(√(2/π)(x + cubic·x³))): on the left the sum cancels."""
+    y: Array = x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + cubic * x**3)))
+    return y
+
+
+@_as_written
+def naive_gelu_sigmoid(x: Array) -> Array:
+    """x/(1 + e^(−1.702x)): 0 on the left where e^(−1.702x) overflows, a little before the value underflows."""
+    y: Array = x / (1 + np.exp(-_SIGMOID_GATE * x))
+    return y
+
+
+@_as_written
+def naive_silu(x: Array) -> Array:
+    """x/(1 + e^(−x)): 0 on the left where e^(−x) overflows, a little before the value underflows."""
+    y: Array = x / (1 + np.exp(-x))
+    return y
+
+
+@_as_written
+def naive_swish(x: Array, beta: KnobValue = 1.0) -> Array:
+    """x/(1 + e^(−beta·x)): 0 on the left where e^(−beta·x) overflows, a little before the value underflows."""
+    y: Array = x / (1 + np.exp(-beta * x))
+    return y
+
+
+@_as_written
+def naive_mish(x: Array) -> Array:
+    """x·tanh(log(1 + e^x)): 0 on the left as soon as 1 + e^x rounds to 1."""
+    y: Array = x * np.tanh(np.log(1 + np.exp(x)))
+    return y
+
+
+@_as_written
+def naive_gaussian(x: Array) -> Array:
+    """e^(−x²): the rounding of x² grows to a relative error of x² roundings."""
+    y: Array = np.exp(-(x**2))
+    return y
+
+
 def _leaky_range(slope: float) -> Interval:
     return LINE if slope > 0 else HALF_LINE
 
@@ -540,6 +661,15 @@ def _swish_range(beta: float) -> Interval:
         return LINE
     extreme = _SILU_MINIMUM / beta
     return Interval(extreme, INF, True) if beta > 0 else Interval(-INF, extreme, False, True)
+
+
+@lru_cache(maxsize=64)
+def _gelu_tanh_minimum(cubic: float) -> float:
+    """Return the smallest value of the tanh form of GELU: bisection on the sign of its slope left of 0."""
+    low, high = -3.0, 0.0
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (middle, high) if d_gelu_tanh(middle, cubic) < 0 else (low, middle)
+    return float(gelu_tanh(high, cubic)) * (1 + 2**-51)  # not above any rounded value beside it
 
 
 _SLOPE = Knob(
@@ -587,6 +717,8 @@ _ENTRIES = (
         aliases=("linear",),
         source="Widrow & Hoff 1960 (ADALINE)",
         torch="torch.nn.Identity()(z)",
+        numpy="z",
+        numpy_slope="np.ones_like(z)",
     ),
     Activation(
         "step",
@@ -602,7 +734,10 @@ _ENTRIES = (
             "f itself jumps at 0, f(0) = 1; f′ = 0 everywhere, also at 0. PyTorch’s heaviside takes the value "
             "at 0 as an argument and has no derivative; JAX’s has derivative 0."
         ),
-        torch="torch.heaviside(z, torch.ones_like(z))",
+        convention="PyTorch’s autograd stops at heaviside: detached, with 0·z added, it gives the slope 0.",
+        torch="torch.heaviside(z, torch.ones_like(z)).detach() + 0 * z",
+        numpy="np.where(z >= 0, 1.0, 0.0)",
+        numpy_slope="np.zeros_like(z)",
     ),
     Activation(
         "sigmoid",
@@ -614,6 +749,10 @@ _ENTRIES = (
         aliases=("logistic",),
         source="Rumelhart, Hinton & Williams 1986",
         torch="torch.sigmoid(z)",
+        numpy="1 / (1 + np.exp(-z))",
+        numpy_slope="(s := 1 / (1 + np.exp(-z))) * (1 - s)",
+        naive=naive_sigmoid,
+        naive_formula=r"\frac{e^{z}}{1 + e^{z}}",
     ),
     Activation(
         "hard sigmoid",
@@ -630,6 +769,8 @@ _ENTRIES = (
             "derivative is 1/6 rounded to float32 also in float64, 5e−9 off."
         ),
         torch="torch.nn.functional.hardsigmoid(z)",
+        numpy="np.clip(z + 3, 0, 6) / 6",
+        numpy_slope="np.where(np.abs(z) < 3, 1 / 6, 0.0)",
     ),
     Activation(
         "hard sigmoid (ONNX)",
@@ -646,6 +787,8 @@ _ENTRIES = (
         ),
         convention="PyTorch, JAX and Keras 3: slope 1/6. ONNX, and Keras before version 3: slope 0.2.",
         torch="torch.clamp(0.2 * z + 0.5, 0, 1)",
+        numpy="np.clip(0.2 * z + 0.5, 0, 1)",
+        numpy_slope="np.where(np.abs(z) <= 2.5, 0.2, 0.0)",
     ),
     Activation(
         "tanh",
@@ -656,6 +799,10 @@ _ENTRIES = (
         range=lambda: Interval(-1.0, 1.0),
         source="LeCun, Bottou, Orr & Müller 1998",
         torch="torch.tanh(z)",
+        numpy="np.tanh(z)",
+        numpy_slope="1 - np.tanh(z) ** 2",
+        naive=naive_tanh,
+        naive_formula=r"\frac{e^{z} - e^{-z}}{e^{z} + e^{-z}}",
     ),
     Activation(
         "hard tanh",
@@ -668,6 +815,8 @@ _ENTRIES = (
         kinks=(-1.0, 1.0),
         kink_note="f′(±1) = 0 here and in PyTorch; JAX takes 1.",
         torch="torch.nn.functional.hardtanh(z)",
+        numpy="np.clip(z, -1, 1)",
+        numpy_slope="np.where(np.abs(z) < 1, 1.0, 0.0)",
     ),
     Activation(
         "softsign",
@@ -679,6 +828,8 @@ _ENTRIES = (
         source="Turian, Bergstra & Bengio 2009",
         seams=(0.0,),
         torch="torch.nn.functional.softsign(z)",
+        numpy="z / (1 + np.abs(z))",
+        numpy_slope="1 / (1 + np.abs(z)) ** 2",
     ),
     Activation(
         "arctan",
@@ -689,6 +840,8 @@ _ENTRIES = (
         range=lambda: Interval(-math.pi / 2, math.pi / 2),
         source="Kamruzzaman & Aziz 2002",
         torch="torch.atan(z)",
+        numpy="np.arctan(z)",
+        numpy_slope="1 / (1 + z**2)",
     ),
     Activation(
         "ReLU",
@@ -701,6 +854,8 @@ _ENTRIES = (
         kinks=(0.0,),
         kink_note="f′(0) = 0 here, in PyTorch and in JAX.",
         torch="torch.relu(z)",
+        numpy="np.maximum(z, 0)",
+        numpy_slope="np.where(z > 0, 1.0, 0.0)",
     ),
     Activation(
         "ReLU6",
@@ -713,6 +868,8 @@ _ENTRIES = (
         kinks=(0.0, 6.0),
         kink_note="f′(0) = f′(6) = 0 here, in PyTorch and in JAX.",
         torch="torch.nn.functional.relu6(z)",
+        numpy="np.clip(z, 0, 6)",
+        numpy_slope="np.where((z > 0) & (z < 6), 1.0, 0.0)",
     ),
     Activation(
         "leaky ReLU",
@@ -727,6 +884,8 @@ _ENTRIES = (
         kink_note="f′(0) = a, the slope of the left side, here and in PyTorch; JAX takes 1.",
         convention="Default slope: PyTorch, JAX and ONNX 0.01; Keras 0.2 as a function, 0.3 as a layer.",
         torch="torch.nn.functional.leaky_relu(z, negative_slope=slope)",
+        numpy="np.where(z > 0, z, slope * z)",
+        numpy_slope="np.where(z > 0, 1.0, slope)",
     ),
     Activation(
         "PReLU",
@@ -741,6 +900,8 @@ _ENTRIES = (
         kink_note="f′(0) = a, the slope of the left side, here and in PyTorch; Flax, on JAX, takes 1.",
         convention="Initial slope: PyTorch and the paper 0.25, Flax 0.01, Keras 0.",
         torch="torch.nn.functional.prelu(z, z.new_tensor([slope]))",
+        numpy="np.where(z > 0, z, slope * z)",
+        numpy_slope="np.where(z > 0, 1.0, slope)",
     ),
     Activation(
         "RReLU",
@@ -777,6 +938,8 @@ _ENTRIES = (
         kinks=(0.0,),
         kink_note="f′(0) = (l + u)/2, the slope of the left side, here and in PyTorch; JAX has no RReLU.",
         torch="torch.nn.functional.rrelu(z, lower=lower, upper=upper, training=False)",
+        numpy="np.where(z > 0, z, (lower + upper) / 2 * z)",
+        numpy_slope="np.where(z > 0, 1.0, (lower + upper) / 2)",
     ),
     Activation(
         "ELU",
@@ -790,6 +953,10 @@ _ENTRIES = (
         seams=(0.0,),
         kink_note="f′(0) = α here, in PyTorch and in JAX: a kink unless α = 1.",
         torch="torch.nn.functional.elu(z, alpha=alpha)",
+        numpy="np.maximum(z, 0) + alpha * np.expm1(np.minimum(z, 0))",
+        numpy_slope="np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0)))",
+        naive=naive_elu,
+        naive_formula=r"\begin{cases} z & z > 0 \\ \alpha (e^{z} - 1) & z \le 0 \end{cases}",
     ),
     Activation(
         "CELU",
@@ -803,6 +970,10 @@ _ENTRIES = (
         seams=(0.0,),
         convention="PyTorch’s derivative rounds α to float32 also in float64, which is off by up to 6e−8.",
         torch="torch.nn.functional.celu(z, alpha=alpha)",
+        numpy="np.maximum(z, 0) + alpha * np.expm1(np.minimum(z, 0) / alpha)",
+        numpy_slope="np.exp(np.minimum(z, 0) / alpha)",
+        naive=naive_celu,
+        naive_formula=r"\begin{cases} z & z > 0 \\ \alpha (e^{z/\alpha} - 1) & z \le 0 \end{cases}",
     ),
     Activation(
         "SELU",
@@ -815,6 +986,10 @@ _ENTRIES = (
         kinks=(0.0,),
         kink_note="f′(0) = λα = 1.758, the slope of the left side, here, in PyTorch and in JAX.",
         torch="torch.nn.functional.selu(z)",
+        numpy=f"{SELU_LAMBDA} * np.maximum(z, 0) + {SELU_LAMBDA * SELU_ALPHA} * np.expm1(np.minimum(z, 0))",
+        numpy_slope=f"np.where(z > 0, {SELU_LAMBDA}, {SELU_LAMBDA * SELU_ALPHA} * np.exp(np.minimum(z, 0)))",
+        naive=naive_selu,
+        naive_formula=r"\lambda \begin{cases} z & z > 0 \\ \alpha (e^{z} - 1) & z \le 0 \end{cases}",
     ),
     Activation(
         "softplus",
@@ -825,8 +1000,12 @@ _ENTRIES = (
         range=lambda beta=1.0: Interval(0.0, INF),
         source="Dugas, Bengio, Bélisle, Nadeau & Garcia 2001",
         knobs=(_BETA,),
-        convention="Exact here; PyTorch switches to z for βz > 20, which is off by up to 2.1e−9/β.",
+        convention="Exact on this page; PyTorch switches to z for βz > 20, which is off by up to 2.1e−9/β.",
         torch="torch.nn.functional.softplus(z, beta=beta)",
+        numpy="np.logaddexp(0, beta * z) / beta",
+        numpy_slope="(1 + np.tanh(beta * z / 2)) / 2",
+        naive=naive_softplus,
+        naive_formula=r"\tfrac{1}{\beta} \log(1 + e^{\beta z})",
     ),
     Activation(
         "GELU",
@@ -839,20 +1018,47 @@ _ENTRIES = (
         source="Hendrycks & Gimpel 2016",
         convention="PyTorch and Keras default to this form; jax.nn.gelu to the tanh form.",
         torch="torch.nn.functional.gelu(z)",
+        numpy="z / 2 * (1 + erf(z / np.sqrt(2)))",
+        numpy_slope="(1 + erf(z / np.sqrt(2))) / 2 + z * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)",
+        naive=naive_gelu,
+        naive_formula=r"\tfrac{z}{2} \left(1 + \operatorname{erf}\frac{z}{\sqrt 2}\right)",
     ),
     Activation(
         "GELU (tanh)",
         gelu_tanh,
         d_gelu_tanh,
-        formula=r"\tfrac{z}{2} \left(1 + \tanh\left(\sqrt{2/\pi}\,(z + 0.044715 z^3)\right)\right)",
+        formula=r"\tfrac{z}{2} \left(1 + \tanh\left(\sqrt{2/\pi}\,(z + c z^3)\right)\right)",
         derivative=(
             r"\tfrac{1}{2} (1 + \tanh u) + \tfrac{z}{2} (1 - \tanh^2 u)\,u', \quad "
-            r"u = \sqrt{2/\pi}\,(z + 0.044715 z^3), \quad u' = \sqrt{2/\pi}\,(1 + 0.134145 z^2)"
+            r"u = \sqrt{2/\pi}\,(z + c z^3), \quad u' = \sqrt{2/\pi}\,(1 + 3 c z^2)"
         ),
-        range=lambda: Interval(-0.17004075057125405, INF, low_attained=True),
+        range=lambda cubic=_TANH_CUBIC: Interval(_gelu_tanh_minimum(cubic), INF, low_attained=True),
         source="Hendrycks & Gimpel 2016",
-        convention="jax.nn.gelu defaults to this form; PyTorch and Keras to the one with erf.",
-        torch='torch.nn.functional.gelu(z, approximate="tanh")',
+        knobs=(
+            Knob(
+                "cubic",
+                "float",
+                _TANH_CUBIC,
+                label="Cubic constant",
+                low=0.04,
+                high=0.05,
+                step=0.000005,
+                symbol="c",
+                help="0.044715 in the paper and in PyTorch; with two digits swapped it reads 0.044175.",
+            ),
+        ),
+        convention=(
+            "jax.nn.gelu defaults to this form; PyTorch and Keras to the one with erf. At c = 0.044715 it is "
+            'PyTorch’s gelu with approximate="tanh".'
+        ),
+        torch="z / 2 * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (z + cubic * z**3)))",
+        numpy="z / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + cubic * z**3)))",
+        numpy_slope=(
+            "(s := (1 + np.tanh(np.sqrt(2 / np.pi) * (z + cubic * z**3))) / 2) "
+            "+ z * s * (1 - s) * np.sqrt(8 / np.pi) * (1 + 3 * cubic * z**2)"
+        ),
+        naive=naive_gelu_tanh,
+        naive_formula=r"\tfrac{z}{2} \left(1 + \tanh\left(\sqrt{2/\pi}\,(z + c z^3)\right)\right)",
     ),
     Activation(
         "GELU (sigmoid)",
@@ -863,6 +1069,10 @@ _ENTRIES = (
         range=lambda: _swish_range(_SIGMOID_GATE),
         source="Hendrycks & Gimpel 2016",
         torch="z * torch.sigmoid(1.702 * z)",
+        numpy="z / (1 + np.exp(-1.702 * z))",
+        numpy_slope="(s := 1 / (1 + np.exp(-1.702 * z))) * (1 + 1.702 * z * (1 - s))",
+        naive=naive_gelu_sigmoid,
+        naive_formula=r"\frac{z}{1 + e^{-1.702 z}}",
     ),
     Activation(
         "SiLU",
@@ -874,6 +1084,10 @@ _ENTRIES = (
         aliases=("Swish-1",),
         source="Hendrycks & Gimpel 2016; Elfwing, Uchibe & Doya 2017",
         torch="torch.nn.functional.silu(z)",
+        numpy="z / (1 + np.exp(-z))",
+        numpy_slope="(s := 1 / (1 + np.exp(-z))) * (1 + z * (1 - s))",
+        naive=naive_silu,
+        naive_formula=r"\frac{z}{1 + e^{-z}}",
     ),
     Activation(
         "Swish",
@@ -885,6 +1099,10 @@ _ENTRIES = (
         source="Ramachandran, Zoph & Le 2017",
         knobs=(_BETA.named("beta", low=0.0, help="0 gives z/2, 1 SiLU, a large β nearly ReLU."),),
         torch="z * torch.sigmoid(beta * z)",
+        numpy="z * (1 + np.tanh(beta * z / 2)) / 2",
+        numpy_slope="(s := (1 + np.tanh(beta * z / 2)) / 2) * (1 + beta * z * (1 - s))",
+        naive=naive_swish,
+        naive_formula=r"\frac{z}{1 + e^{-\beta z}}",
     ),
     Activation(
         "hard swish",
@@ -897,6 +1115,8 @@ _ENTRIES = (
         kinks=(-3.0, 3.0),
         kink_note="f′(−3) = 0 and f′(3) = 1, the slopes of the outer sides, here, in PyTorch and in JAX.",
         torch="torch.nn.functional.hardswish(z)",
+        numpy="z * np.clip(z + 3, 0, 6) / 6",
+        numpy_slope="np.where(z <= -3, 0.0, np.where(z >= 3, 1.0, z / 3 + 0.5))",
     ),
     Activation(
         "Mish",
@@ -907,6 +1127,10 @@ _ENTRIES = (
         range=lambda: Interval(-0.30884341301725043, INF, low_attained=True),
         source="Misra 2019",
         torch="torch.nn.functional.mish(z)",
+        numpy="z * np.tanh(np.logaddexp(0, z))",
+        numpy_slope="(t := np.tanh(np.logaddexp(0, z))) + z * (1 - t**2) / (1 + np.exp(-z))",
+        naive=naive_mish,
+        naive_formula=r"z \tanh(\log(1 + e^{z}))",
     ),
     Activation(
         "sine",
@@ -917,6 +1141,8 @@ _ENTRIES = (
         range=lambda: Interval(-1.0, 1.0, True, True),
         source="Sitzmann, Martel, Bergman, Lindell & Wetzstein 2020 (SIREN)",
         torch="torch.sin(z)",
+        numpy="np.sin(z)",
+        numpy_slope="np.cos(z)",
     ),
     Activation(
         "Gaussian",
@@ -927,6 +1153,10 @@ _ENTRIES = (
         range=lambda: Interval(0.0, 1.0, high_attained=True),
         source="Broomhead & Lowe 1988",
         torch="torch.exp(-(z**2))",
+        numpy="np.exp(-(z**2))",
+        numpy_slope="-2 * z * np.exp(-(z**2))",
+        naive=naive_gaussian,
+        naive_formula=r"e^{-z^2}",
     ),
     Activation(
         "squared ReLU",
@@ -938,7 +1168,52 @@ _ENTRIES = (
         source="So et al. 2021 (Primer)",
         seams=(0.0,),
         torch="torch.relu(z) ** 2",
+        numpy="np.maximum(z, 0) ** 2",
+        numpy_slope="2 * np.maximum(z, 0)",
     ),
 )
 
 ACTIVATIONS: dict[str, Activation] = {entry.name: entry for entry in _ENTRIES}
+
+
+@dataclass(frozen=True)
+class NaiveErrors:
+    """What float32 makes of a function, in its textbook form and in ours, against float64; all (n,).
+
+    ``naive`` and ``own`` are relative errors, ``naive`` NaN where the textbook form gives ±∞ or NaN although
+    the value is finite: ``naive_bad``.
+    """
+
+    z: Array
+    naive: Array
+    own: Array
+    naive_bad: NDArray[np.bool_]
+
+
+def naive_errors(
+    activation: Activation, z: ArrayLike, knobs: Mapping[str, float] | None = None
+) -> NaiveErrors:
+    """Measure the relative errors in float32 of ``naive`` and of ``f``, against ``f`` in float64.
+
+    z, of shape (n,), and the knobs are rounded to float32 first, so that all three see the same numbers; the
+    result holds the rounded z. An error is |y − f|/max(|f|, 1.2e−38): below the smallest normal float32, and where
+    f is 0, it counts in units of that number, for less cannot be asked of float32.
+
+    Raises:
+        ValueError: the activation has no textbook formula to compare with.
+    """
+    if activation.naive is None:
+        raise ValueError(f"{activation.name}: its formula has no exponential, so there is none to rearrange")
+    short = np.asarray(z, np.float64).astype(np.float32)
+    chosen = {knob.name: knob.default for knob in activation.knobs} | dict(knobs or {})
+    given = {name: np.array(value, np.float32)[()] for name, value in chosen.items()}
+    true = activation.f(short.astype(np.float64), **given)
+    size = np.maximum(np.abs(true), np.finfo(np.float32).tiny)
+
+    def error(y: Array) -> Array:
+        bad = ~np.isfinite(y)
+        return np.where(bad, np.nan, np.abs(np.where(bad, 0, y) - true) / size)
+
+    written = activation.naive(short, **given)
+    bad = ~np.isfinite(written) & np.isfinite(true)
+    return NaiveErrors(short.astype(np.float64), error(written), error(activation.f(short, **given)), bad)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from core.knobs import Knob
+
 Array = npt.NDArray[np.float64]
 
 _SQRT3 = math.sqrt(3.0)
@@ -70,7 +72,8 @@ class Initializer:
 
     ``std(fan_in, fan_out)`` is the standard deviation of an entry and ``mean`` its expectation, both exact.
     Uniform schemes also carry ``bound(fan_in, fan_out)``: the entries lie within ±bound, and std = bound/√3.
-    Both raise ValueError for a fan below 1. ``aliases`` are other names of the scheme, for links.
+    Both raise ValueError for a fan below 1. ``aliases`` are other names of the scheme, for links. A scheme with
+    ``knobs`` stands for its default; ``at`` gives it with other values.
     """
 
     name: str
@@ -81,6 +84,24 @@ class Initializer:
     mean: float = 0.0
     bound: Callable[[int, int], float] | None = None
     aliases: tuple[str, ...] = ()
+    knobs: tuple[Knob, ...] = ()
+    build: "Callable[..., Initializer] | None" = None
+
+    def at(self, **knobs: float) -> "Initializer":
+        """Return the scheme with its knobs set, itself if it has none.
+
+        Raises:
+            KnobError: a value is out of range. TypeError: there is no such knob.
+        """
+        if self.build is None:
+            if knobs:
+                raise TypeError(f"{self.name} has no knob {', '.join(knobs)}")
+            return self
+        known = {knob.name: knob for knob in self.knobs}
+        unknown = set(knobs) - set(known)
+        if unknown:
+            raise TypeError(f"{self.name} has no knob {', '.join(sorted(unknown))}")
+        return self.build(**{name: knob.check(knobs.get(name, knob.default)) for name, knob in known.items()})
 
     def draw(self, fan_in: int, fan_out: int, rng: np.random.Generator) -> Array:
         """Draw W of shape (fan_in, fan_out): mean + std times the unit draw of the family.
@@ -115,6 +136,32 @@ def _uniform(name: str, bound: Rule, formula: str, source: str, *aliases: str) -
 
 def _constant(name: str, value: float, formula: str, source: str) -> Initializer:
     return Initializer(name, _checked(lambda fan_in, fan_out: 0.0), "constant", formula, source, mean=value)
+
+
+_GAIN = Knob(
+    "gain",
+    "float",
+    1.0,
+    label="Gain",
+    low=0.05,
+    high=10.0,
+    step=0.01,
+    symbol="g",
+    help="Standard deviation of a weight times √fan_in: 1 is LeCun's scheme, √2 is He's.",
+)
+
+
+def custom(gain: float) -> Initializer:
+    """Return the scheme N(0, gain²/fan_in), the way ``torch.nn.init`` scales by a gain."""
+    return Initializer(
+        "custom",
+        _checked(lambda fan_in, fan_out: gain / math.sqrt(fan_in)),
+        "normal",
+        r"\mathcal N(0,\ g^2/n_\mathrm{in})",
+        "torch.nn.init.calculate_gain: a gain of one's own",
+        knobs=(_GAIN,),
+        build=custom,
+    )
 
 
 _LECUN = "LeCun, Bottou, Orr, Müller 1998, Efficient BackProp"
@@ -179,6 +226,7 @@ _ENTRIES = (
         r"\mathcal U\left(\pm 1/\sqrt{n_\mathrm{in}}\right)",
         "torch.nn.Linear: kaiming_uniform_ with a=√5, variance 1/(3 fan_in)",
     ),
+    custom(1.0),
 )
 
 INITIALIZERS: dict[str, Initializer] = {entry.name: entry for entry in _ENTRIES}

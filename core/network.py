@@ -268,6 +268,35 @@ def dead_units(
     return tuple(np.asarray((slope == 0).all(axis=-2)) for slope in _slopes(run, activation, knobs))
 
 
+def never_positive_theory(x: ArrayLike, *, std: float, bias: float = 0.0, angles: int = 3600) -> float:
+    """Return the probability that a unit of layer 1 starts with z ≤ 0 at every point.
+
+    Its weights are N(0, std²): a length r whose square over 2·std² is exponential, in a direction u of the plane
+    that is uniform. The largest w·x is r·h(u), with h the support function of the points, max over x of u·x; so
+    P(r·h(u) ≤ −bias) is averaged over u, the one integral, by the midpoint rule.
+
+    Args:
+        x: (n, 2), the data.
+        std: standard deviation of each weight, above 0.
+        bias: that of the unit.
+        angles: directions in the average.
+
+    Raises:
+        ValueError: x is not (n, 2), or std is not a finite number above 0.
+    """
+    points = _points(x, (2,))
+    if points.ndim != 2:
+        raise ValueError(f"x of shape {points.shape}: needs (n, 2)")
+    if not 0 < std < math.inf:
+        raise ValueError(f"std = {std}: needs a finite number above 0")
+    angle = (np.arange(angles) + 0.5) * (2 * math.pi / angles)
+    height = (points @ np.stack([np.cos(angle), np.sin(angle)])).max(axis=0)
+    longer = np.exp(-0.5 * (bias / (std * np.where(height == 0, math.inf, height))) ** 2)  # P(r > |bias/h|)
+    # h > 0: r must not pass −bias/h; h < 0: r must reach it; h = 0: the sign of the bias decides.
+    share = np.where(height > 0, (1 - longer) * (bias < 0), np.where(bias > 0, longer * (height < 0), 1.0))
+    return float(share.mean())
+
+
 def _all_points(holds: Bools, values: Array) -> Array:
     """Return 1 for a unit where it holds at all points, else 0, and NaN where a value is NaN: → (..., units)."""
     return np.where(np.isnan(values).any(axis=-2), math.nan, holds.all(axis=-2))
@@ -605,10 +634,11 @@ def learning_rate_sweep(
     loss: Loss = SQUARED_ERROR,
     optimizer: Optimizer = OPTIMIZERS["GD"],
     optimizer_knobs: Mapping[str, float] | None = None,
+    batch_size: int | None = None,
     report: Callable[[int, int], None] | None = None,
     report_every: int = 10,
 ) -> LearningRateSweep:
-    """Train every learning rate with every seed, all in one run, with all data in every step.
+    """Train every learning rate with every seed, all in one run and on the same mini-batches, those of seed 0.
 
     The defaults show three regions: rates at which hardly a unit dies, rates at which many die and the loss is
     low all the same, and rates that diverge. The last needs the squared error, whose gradient grows with the
@@ -621,7 +651,7 @@ def learning_rate_sweep(
         initializer: where the weights start; a seed's network starts the same at every learning rate.
         lrs: (K,), the learning rates; 24 from 0.01 to 3, evenly on a log axis, if not given.
         sizes, seeds, bias: as for ``init_network``.
-        steps, knobs, loss, report, report_every: as for ``train``.
+        steps, knobs, loss, batch_size, report, report_every: as for ``train``.
         optimizer: an entry of ``OPTIMIZERS``.
         optimizer_knobs: its knobs other than lr.
 
@@ -640,6 +670,7 @@ def learning_rate_sweep(
         steps=steps,
         knobs=knobs,
         loss=loss,
+        batch_size=batch_size,
         record_every=max(1, steps),
         report=report,
         report_every=report_every,

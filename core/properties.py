@@ -285,7 +285,8 @@ def _one_sided(df: Function, x: Array, low: Array, high: Array) -> Array:
     left, right = np.maximum(x[:, None] - half, low[:, None]), np.minimum(x[:, None] + half, high[:, None])
     center, half = (left + right) / 2, (right - left) / 2
     values = df(center[..., None] + half[..., None] * _NODES)
-    coefficients = values @ _TO_CHEBYSHEV.T
+    # Relative to one of them: where df is constant its derivative is then exactly 0.
+    coefficients = (values - values[..., :1]) @ _TO_CHEBYSHEV.T
     error = np.abs(coefficients[..., -3:]).max(axis=-1) + _EPS * np.abs(values).max(axis=-1)
     best = np.argmin(error / half, axis=-1)
     rows = np.arange(len(x))

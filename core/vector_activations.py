@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.activations import d_swish, swish
 from core.knobs import Knob, number
-from core.special import Array
+from core.special import Array, normal_cdf
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,53 @@ def maxout_jacobian(x: ArrayLike, w: ArrayLike = MAXOUT_W, b: ArrayLike = MAXOUT
     x = _vector(x)
     slopes = _winning_slopes(x, w, b)
     return slopes if slopes.ndim > x.ndim else _diagonal(slopes)
+
+
+class Envelope(NamedTuple):
+    """Which piece of a maxout unit wins where, from left to right; all (winners,)."""
+
+    piece: NDArray[np.intp]  # index of the piece; one that never wins is not listed
+    low: Array  # where it begins to win, −∞ for the first
+    high: Array  # where it ends, +∞ for the last
+    share: Array  # probability that it wins for z ~ N(0, 1): Φ(high) − Φ(low)
+
+
+def maxout_envelope(w: ArrayLike = MAXOUT_W, b: ArrayLike = MAXOUT_B) -> Envelope:
+    """Return the upper envelope of the lines w_j z + b_j: the winners in order of slope, and where they meet.
+
+    A maximum of lines is convex, so the slopes of the winners increase and each wins on one interval. A piece
+    that wins on no more than 1e-12 is left out, as is the later one of two equal pieces.
+
+    Args:
+        w, b: slopes and offsets, both (k,).
+
+    Raises:
+        ValueError: the shapes are not (k,) with k from 1, or a number is not finite.
+    """
+    w, b = np.asarray(w, np.float64), np.asarray(b, np.float64)
+    if w.ndim != 1 or w.shape != b.shape or not w.size or not np.all(np.isfinite(w) & np.isfinite(b)):
+        raise ValueError(f"w has shape {w.shape}, b {b.shape}: needs finite (k,), (k,)")
+    winners: list[int] = []
+    low: list[float] = []
+    for j in np.lexsort((np.arange(w.size), -b, w)).tolist():  # of equal slopes the highest, then the first
+        if winners and w[winners[-1]] == w[j]:
+            continue
+        start = -math.inf
+        while winners:
+            top = winners[-1]
+            with np.errstate(over="ignore"):
+                start = float((b[top] - b[j]) / (w[j] - w[top]))
+            if start > low[-1] + 1e-12 * max(1.0, abs(start)):
+                break
+            winners.pop()
+            low.pop()
+            start = -math.inf
+        winners.append(j)
+        low.append(start)
+    left, right = np.array(low), np.array([*low[1:], math.inf])
+    mirrored = left > 0  # right of 0 the difference is that of the small tails
+    share = np.where(mirrored, normal_cdf(-left) - normal_cdf(-right), normal_cdf(right) - normal_cdf(left))
+    return Envelope(np.array(winners, dtype=np.intp), left, right, share)
 
 
 # SwiGLU

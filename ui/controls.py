@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
-from charts.topic import CUSTOM, Scenario, Topic, Values
+from charts.topic import CUSTOM, Link, Scenario, Tab, Topic, Values
 from core.knobs import Knob, KnobError, Value
 from core.knobs import number as write
 
@@ -102,9 +103,28 @@ class Panel:
             key = self.topic.key(name)
             if loose or st.session_state.get(key) != shown:
                 st.session_state[key] = shown
+            self._address(knob, values[name])
         scenario = self.topic.scenario_of(self.topic.settle(values))
         if loose or st.session_state.get(self._scenario) != scenario:
             st.session_state[self._scenario] = scenario
+
+    def _address(self, knob: Knob, value: Value) -> None:
+        """Write the value of a knob that has no control in view into the address; a control writes its own.
+
+        Streamlit does not do it for a control that is about to appear with a value, nor for one that stays hidden.
+        """
+        key = self.topic.key(knob.name)
+        text = knob.text(value)
+        wanted = [] if value == knob.default else text if isinstance(text, list) else [text]
+        if st.query_params.get_all(key) == wanted:
+            return
+        try:
+            if wanted:
+                st.query_params[key] = wanted
+            else:
+                del st.query_params[key]
+        except StreamlitAPIException:
+            return
 
     def _changed(self, name: str) -> None:
         """Follow a control: values that depend on it, and whether a scenario still holds."""
@@ -116,10 +136,22 @@ class Panel:
         st.session_state[self._loose] = False
 
     def choose(self, scenario: str | None = None) -> None:
-        """Set every value to a scenario's, by name or as the menu says."""
+        """Set every value to a scenario's, by name or as the menu says, and open the tab it is about."""
         chosen = self.topic.scenario(scenario or str(st.session_state[self._scenario]))
         # "Custom" itself is no set of values: choosing it changes nothing, and the menu says what holds.
         self.set(self.topic.scenario_values(chosen) if chosen is not None else {})
+        if chosen is not None:
+            self.open(chosen.tab)
+
+    def open(self, tab: str) -> None:
+        """Open a tab from a callback; nothing for no name."""
+        if tab:
+            st.session_state[self.topic.key("tab")] = tab
+
+    def go(self, link: Link) -> None:
+        """Show the view of a link to this page: what it does not set returns to the defaults."""
+        self.set(self.topic.fill(link.values))
+        self.open(link.tab)
 
     def reset(self) -> None:
         """Return to the default view and drop the pinned run."""
@@ -196,16 +228,26 @@ class Panel:
             )
             st.button("Reset", key=f"_{topic.prefix}_reset", on_click=self.reset, type="tertiary")
 
-    def controls(self, names: tuple[str, ...]) -> dict[str, Value]:
-        """Draw a tab's own controls side by side and return all values as they now are."""
-        if names:
-            places = st.columns(max(len(names), 3))
-            for place, name in zip(places, names, strict=False):
-                with place:
-                    self._widget(self.topic.knobs[name])
+    def refresh(self) -> Values:
+        """Take over what the widgets say now: a fragment runs again with the panel of the page's last run."""
         self.values = self._read()
         st.session_state[self._kept] = self.values
         return self.values
+
+    def controls(self, tab: Tab) -> Values:
+        """Draw a tab's own controls side by side, at most four a row, and return all values as they now are."""
+        names = tab.shown(self.refresh())
+        for name in [
+            n for n in names if self.topic.knobs[n].kind == "choices"
+        ]:  # needs the width for its chips
+            self._widget(self.topic.knobs[name])
+        names = tuple(n for n in names if self.topic.knobs[n].kind != "choices")
+        across = 3 if len(names) <= 3 else 4
+        for start in range(0, len(names), across):
+            for place, name in zip(st.columns(across), names[start : start + across], strict=False):
+                with place:
+                    self._widget(self.topic.knobs[name])
+        return self.refresh()
 
     def scenario(self) -> Scenario | None:
         """Return the scenario in force, None when the values are the visitor's own."""
@@ -224,7 +266,9 @@ class Panel:
             "on_change": self._changed,
             "args": (knob.name,),
         }
-        label = f"{knob.label or knob.name}{f', {knob.symbol}' if knob.symbol else ''}"
+        label = knob.label or knob.name
+        if knob.symbol and not label.endswith(f" {knob.symbol}"):
+            label += f", {knob.symbol}"
         default = _to_widget(knob, knob.default)
         if knob.kind == "bool":
             st.toggle(label, value=default, **shared)

@@ -1,44 +1,57 @@
-"""From the notes: questions of the study notes beside the scenario that answers them."""
-
-import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+"""From the notes: the study notes' claims with what was measured, and their questions with a scenario."""
 
 import streamlit as st
 
-_FOLDER = Path(__file__).parent.parent / "notes"
+from charts.notes import Claim, notes
+from charts.topic import Link, Measured, Topic
+from ui import links
+from ui.controls import Panel
+
+# A verdict's color in Markdown: the same three as everywhere, and gray where nothing is right or wrong.
+_COLORS = {
+    "right": "green",
+    "imprecise": "orange",
+    "depends": "orange",
+    "wrong": "red",
+    "typo": "gray",
+    "outdated": "orange",
+    "gap": "gray",
+}
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question of the notes, its short answer and the scenario that shows it."""
-
-    id: str
-    question: str
-    answer: str
-    scenario: str
-
-
-@lru_cache(maxsize=16)
-def questions(topic: str) -> tuple[Question, ...]:
-    """Read the questions of a topic from ``notes/<topic>.toml``."""
-    text = (_FOLDER / f"{topic}.toml").read_text(encoding="utf-8")
-    return tuple(Question(**entry) for entry in tomllib.loads(text)["question"])
-
-
-def draw(topic: str, choose: Callable[[str], None]) -> None:
-    """Show a topic's questions; each one's button sets the controls to its scenario."""
-    for entry in questions(topic):
+def draw(topic: Topic, panel: Panel) -> None:
+    """Show a topic's questions, and its claims and errata with the measurement that judges them."""
+    found = notes(topic.name)
+    for entry in found.questions:
         st.markdown(f"**{entry.question}** :small[:gray[{entry.id}]]  \n{entry.answer}")
-        clicked = st.button(
+        links.here(
             f"See it: {entry.scenario}",
-            key=f"_note_{entry.id}",
-            icon=":material/arrow_upward:",
-            type="tertiary",
-            on_click=choose,
-            args=(entry.scenario,),
+            lambda scenario=entry.scenario: panel.choose(scenario),  # type: ignore[misc]
+            f"_note_{entry.id}",
         )
-        if clicked:  # the tabs are a fragment: by itself it would run alone, and the figure stay as it was
-            st.rerun()
+    for title, entries in (("Claims", found.claims), ("Errata", found.errata)):
+        if entries:
+            place = st.expander(
+                f"{title} of the notes: {len(entries)}", key=f"_{topic.prefix}_{title}", on_change="rerun"
+            )
+            if place.open:  # what is not looked at is not measured
+                with place:
+                    _list(topic, panel, entries)
+
+
+def _list(topic: Topic, panel: Panel, entries: tuple[Claim, ...]) -> None:
+    """Show claims one below the other: sentence, verdict, correction, measurement, link."""
+    for entry in entries:
+        measure = topic.measures.get(entry.id)
+        measured = measure() if measure is not None else Measured(None, "")
+        color = _COLORS[entry.verdict]
+        text = (
+            f":{color}-badge[{entry.verdict}] “{entry.says}” :small[:gray[{entry.id}, notes {entry.place}]]"
+        )
+        if entry.right:
+            text += f"  \n{entry.right}"
+        if measured.text:
+            text += f"  \n:small[**Measured:** {measured.text}]"
+        st.markdown(text)
+        if entry.view or entry.tab:
+            links.draw(Link("See it", entry.view, tab=entry.tab), panel, f"_note_{entry.id}")

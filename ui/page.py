@@ -1,6 +1,7 @@
 """A page: question, controls, figure, reading, tabs; the same order for every topic."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,9 +9,9 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import NOTES, WHY, Topic, View
+from charts.topic import CODE, NOTES, WHY, Action, Block, Link, Topic, View
 from core.knobs import quote
-from ui import figure, navigation, notes, viewport
+from ui import figure, links, navigation, notes, viewport
 from ui.controls import Panel
 
 STYLE = """
@@ -71,7 +72,7 @@ def show(topic: Topic) -> None:
     with st.sidebar:
         panel.draw()
     st.markdown(view.reading)
-    st.caption(main.key)
+    st.caption(f"{main.key} {main.hint}")
     if panel.pin is not None:
         st.caption(panel.pin_text())
     _lower(topic, panel, view, main, width)
@@ -114,11 +115,13 @@ def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
         with st.popover("Caption", icon=":material/notes:", type="tertiary"):
             st.caption("States every parameter; paste it below the figure.")
             st.code(f"{main.title}. {main.caption} {main.key}", language=None, wrap_lines=True)
+        figure.save(main, f"{topic.prefix}_main")
 
 
 @st.fragment
 def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> None:
     """Draw the figure's buttons and the tabs; only the open one computes."""
+    panel.refresh()
     _toolbar(topic, panel, main)
     names = topic.tab_names
     # Only the derivation is open at first: the other tabs compute.
@@ -129,17 +132,43 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
         with place:
             if name == WHY:
                 st.markdown(view.why)
+            elif name == CODE:
+                for program in view.code:
+                    st.caption(program.title)
+                    st.code(program.text, language="python")
             elif name == NOTES:
-                notes.draw(topic.name, panel.choose)
+                notes.draw(topic, panel)
             else:
                 tab = next(tab for tab in view.tabs if tab.name == name)
+                values = panel.controls(tab)
                 waiting = st.empty()
                 with progress.listening(waiting.progress):
-                    blocks = tab.blocks(panel.controls(tab.knobs))
+                    blocks = tab.blocks(values)
                 waiting.empty()
-                for number, block in enumerate(blocks):
-                    if isinstance(block, Figure):
-                        figure.draw(block, width, f"{topic.prefix}_{quote(name)}_{number}")
-                        st.caption(f"{block.caption} {block.key}")
-                    else:
-                        st.markdown(block)
+                _blocks(topic, panel, blocks, width, f"{topic.prefix}_{quote(name)}")
+
+
+def _blocks(topic: Topic, panel: Panel, blocks: Sequence[Block], width: int, key: str) -> None:
+    """Draw what a tab is made of, in order."""
+    row = None
+    for number, block in enumerate(blocks):
+        here = f"{key}_{number}"
+        if isinstance(block, Link):  # several in a row stand side by side
+            row = row or st.container(horizontal=True, gap="medium")
+            with row:
+                links.draw(block, panel, here)
+            continue
+        row = None
+        match block:
+            case Figure():
+                figure.draw(block, width, here)
+                st.caption(f"{block.caption} {block.key} {block.hint}")
+                figure.save(block, here)
+            case Action():
+                # What was measured stays until it is measured anew; it is no part of the link.
+                place = f"_{here}_{block.name}"
+                if st.button(block.label, key=f"{place}_button", icon=":material/timer:", type="tertiary"):
+                    st.session_state[place] = block.run()
+                _blocks(topic, panel, st.session_state.get(place, ()), width, f"{here}_{block.name}")
+            case _:
+                st.markdown(block)

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from charts.topics import TOPICS
 from tests.browser.driver import CHART, serve
 
 # A page with the label of its main slider and the parameter that slider has in the address.
@@ -161,6 +162,28 @@ def test_choosing_a_scenario_sets_controls_and_address(visit: Callable[..., Any]
     page.wait_for_url(lambda url: "opt_surface" not in url)
     settled(page)
     assert lines(page) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "scenario"), [("activations", "A constant mistyped"), ("optimizers", "Four minima")]
+)
+def test_the_address_holds_the_values_that_a_scenario_gives_to_controls_out_of_view(
+    visit: Callable[..., Any], name: str, scenario: str
+) -> None:
+    topic = TOPICS[name]
+    page = visit(name)
+    settled(page)
+    page.locator(f"{SIDEBAR} [data-testid=stSelectbox]").first.click()
+    page.get_by_role("option", name=scenario).click()
+    page.wait_for_url(f"**{topic.prefix}_scenario=**")
+    settled(page)
+    page.wait_for_timeout(500)
+    values, problems = topic.parse(
+        {key: value for key, value in parameters(page).items() if key != topic.key("scenario")}
+    )
+    assert problems == []
+    expected = topic.scenario_values(next(s for s in topic.scenarios if s.name == scenario))
+    assert topic.settle(values) == topic.settle(expected)
 
 
 def test_a_deep_link_is_the_first_request_of_a_fresh_server(

@@ -89,7 +89,8 @@ def test_a_knob_changes_data_never_the_specification(topic, name):
             for width in WIDE_AND_NARROW:
                 equal = one.spec(width) == other.spec(width)
                 assert equal == (json.dumps(one.spec(width)) == json.dumps(other.spec(width)))
-                assert equal != reshapes, f"{name} = {value!r}"
+                main = one.name == before.figure.name
+                assert equal != (reshapes and main), f"{name} = {value!r}"
             assert set(one.data) == set(other.data)
             assert one.alt == other.alt  # to the browser it is a part of the chart
 
@@ -98,9 +99,9 @@ def test_a_knob_changes_data_never_the_specification(topic, name):
 def test_specifications_are_the_same_object_again(topic):
     # Streamlit and the browser recognize a chart by its specification, and building one costs 20 ms.
     values = random_values(topic, 2, affordable=True)
+    values |= {name: topic.knobs[name].default for name in RESHAPING.get(topic.name, ())}
     for one, other in pairs(topic.view(topic.defaults()), topic.view(values)):
-        if topic.name not in RESHAPING:
-            assert one.build == other.build
+        assert one.build == other.build
         assert one.spec(800) is one.spec(800)
 
 
@@ -112,7 +113,8 @@ def test_random_values_keep_the_columns(topic):
             for unit in marks(figure.spec()):
                 if unit.data:
                     assert unit.fields() <= set(figure.data[unit.data].columns), (seed, unit.data)
-            assert set(figure.data) == set(base[figure.name].data)
+            if figure.name in base:  # a tab may show another figure
+                assert set(figure.data) == set(base[figure.name].data)
 
 
 # What a specification holds

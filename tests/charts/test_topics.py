@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from charts.figure import Figure
-from charts.topic import CUSTOM, Scenario, Topic
+from charts.topic import CUSTOM, Link, Scenario, Topic
 from core.activations import ACTIVATIONS
 from core.dropout import DROPOUT_MODES
 from core.initializers import INITIALIZERS
@@ -79,7 +78,15 @@ def test_the_tabs_of_a_scenario_have_blocks(topic, scenario):
         blocks = tab.blocks()
         assert blocks
         for block in blocks:
-            assert isinstance(block, Figure) or block.strip()
+            assert not isinstance(block, str) or block.strip()
+            if isinstance(block, Link):
+                assert block.label
+                assert block.tab in ("", *BY_NAME[block.page or topic.name].tab_names)
+                linked = BY_NAME[block.page or topic.name]
+                assert all(linked.knobs[name].check(value) == value for name, value in block.values.items())
+    assert bool(view.code) == topic.code
+    for program in view.code:
+        compile(program.text, program.title, "exec")
 
 
 @every_topic

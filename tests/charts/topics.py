@@ -18,13 +18,21 @@ BY_NAME: Mapping[str, Topic] = {topic.name: topic for topic in TOPICS}
 SCENARIOS: tuple[tuple[Topic, Scenario], ...] = tuple((t, s) for t in TOPICS for s in t.scenarios)
 
 # Knobs that are allowed to change the specification, and knobs whose upper end costs seconds of computing.
-RESHAPING: Mapping[str, frozenset[str]] = {"initialization": frozenset({"scale"})}
+RESHAPING: Mapping[str, frozenset[str]] = {
+    "activations": frozenset({"curvature"}),
+    "initialization": frozenset({"scale"}),
+}
 COSTLY: Mapping[str, Mapping[str, float]] = {
     "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40}
 }
 
 # Knobs of a tab that trains networks, half a second a value: left alone where many values are drawn.
-SLOW: Mapping[str, tuple[str, ...]] = {"activations": ("hidden", "data", "bias")}
+SLOW: Mapping[str, tuple[str, ...]] = {
+    "activations": (
+        *("hidden", "data", "lr", "bias", "dead_batch", "hidden_layers"),
+        *("trained", "problem", "train_lr", "train_layers", "train_seed"),
+    )
+}
 
 WIDE_AND_NARROW = (1040, 360)
 HEX = re.compile(r"#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})\b")
@@ -91,18 +99,32 @@ def _others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
 
 
 def showing(topic: Topic, name: str) -> dict[str, Value] | None:
-    """Return values beside which the panel shows a knob: the defaults, or one choice away from them."""
-    values = topic.defaults()
-    if name in topic.shown(values):
-        return values
-    for knob in topic.knobs.values():
-        if knob.kind not in ("choice", "choices"):
-            continue
-        for choice in knob.choices:
-            changed = topic.fill({knob.name: (choice,) if knob.kind == "choices" else choice})
-            if name in topic.shown(changed):
-                return changed
+    """Return values beside which the panel shows a knob: the defaults, or up to three choices away from them."""
+    paths: list[dict[str, Value]] = [{}]
+    for _ in range(4):
+        for given in paths:
+            if name in topic.shown(topic.fill(given)):
+                return topic.fill(given)
+        paths = [further for given in paths for further in _one_choice_away(topic, given)]
     return None
+
+
+def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[str, Value]]:
+    """Yield the choices next to some: at first all, then those that the last choice has brought with it."""
+    *before, last = given or ("",)
+    asked = frozenset(topic.knobs)
+    if last:
+        without = {knob: given[knob] for knob in before}
+        asked = topic.shown(topic.fill(given)) - topic.shown(topic.fill(without))
+    for knob in (topic.knobs[name] for name in topic.knobs if name in asked):
+        if knob.kind in ("choice", "choices"):
+            for choice in knob.choices:
+                yield {**given, knob.name: (choice,) if knob.kind == "choices" else choice}
+    numbers = [
+        k for k in topic.knobs.values() if k.kind == "int" and k.name in topic.shown(topic.fill(given))
+    ]
+    if len(given) == 2:
+        yield from ({**given, knob.name: int(knob.high)} for knob in numbers)
 
 
 def figures(view: View) -> list[Figure]:
@@ -138,6 +160,9 @@ class Mark(NamedTuple):
             if isinstance(definition.get("test"), str):
                 found |= read(definition["test"])
         for transform in self.transforms:
+            if "lookup" in transform:
+                found.add(transform["lookup"])
+                continue
             text = transform.get("filter") or transform.get("calculate")
             if not isinstance(text, str):
                 raise AssertionError(f"a transform that this walk does not know: {transform}")
@@ -176,6 +201,19 @@ def marks(node: Mapping[str, Any], inherited: Mapping[str, Any] | None = None) -
         if set(state["data"]) - {"name", "sequence"}:
             raise AssertionError(f"data within the specification: {state['data']}")
         made = {t["as"] for t in state["transform"] if "as" in t}
+        for transform in state["transform"]:
+            if "lookup" in transform:
+                source = transform["from"]
+                made |= set(source["fields"])
+                read = [source["key"], *source["fields"]]
+                yield Mark(
+                    data=source["data"]["name"],
+                    kind="lookup",
+                    visible=False,
+                    encoding={field: {"field": field, "type": "nominal"} for field in read},
+                    transforms=(),
+                    made=frozenset(),
+                )
         if "sequence" in state["data"]:
             made.add(state["data"]["sequence"]["as"])
         mark = node["mark"]

@@ -1,6 +1,8 @@
 """Every activation against finite differences, PyTorch's stored values, 700-digit decimals and its own entry."""
 
+import ast
 import inspect
+import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
 from itertools import pairwise
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.activations import ACTIVATIONS, Activation, Interval
+from core.activations import ACTIVATIONS, Activation, Interval, naive_errors
 from tests.core.test_special import exact_cdf, exact_pdf
 from tests.golden.activations import NOT_DIFFERENTIABLE, cases, grid, key
 
@@ -301,6 +303,7 @@ def test_a_knob_may_be_an_array() -> None:
         ("CELU", {"alpha": 0.0}, "alpha = 0.0: needs a finite number above 0"),
         ("softplus", {"beta": -1.0}, "beta = -1.0: needs a finite number above 0"),
         ("Swish", {"beta": -np.inf}, "beta = -inf"),
+        ("GELU (tanh)", {"cubic": 0.0}, "cubic = 0.0: needs a finite number above 0"),
     ],
 )
 def test_bad_knobs_are_refused(name: str, knobs: dict[str, float], message: str) -> None:
@@ -433,3 +436,190 @@ def test_monotone_entries_never_fall() -> None:
         "sine",
         "Gaussian",
     }
+
+
+# The cubic constant of GELU's tanh form
+
+
+@pytest.mark.parametrize("cubic", [0.04, 0.044175, 0.044715, 0.05])
+def test_gelu_tanh_is_its_formula_for_every_constant(cubic: float) -> None:
+    entry = ACTIVATIONS["GELU (tanh)"]
+    for z in np.linspace(-5, 5, 41).tolist():
+        with localcontext() as context:
+            context.prec = 60
+            x = Decimal(z)
+            pi = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
+            double = (-2 * (2 / pi).sqrt() * (x + Decimal(cubic) * x**3)).exp()
+            exact = float(x / (1 + double))  # ½(1 + tanh u) = 1/(1 + e^(−2u))
+        np.testing.assert_allclose(entry.f(z, cubic=cubic), exact, rtol=2e-14)
+    low = entry.range(cubic=cubic).low
+    near = entry.f(np.linspace(-0.8, -0.7, 200_001), cubic=cubic)
+    assert low <= np.min(near)
+    assert np.min(near) == pytest.approx(low, rel=1e-12)
+
+
+def test_the_constant_decides_how_near_the_tanh_form_comes() -> None:
+    """The largest gap to the exact form depends on the constant, and the paper's is nearer than the slip."""
+    z = np.linspace(-6, 6, 24_001)
+    tanh_form = ACTIVATIONS["GELU (tanh)"]
+    gaps = {
+        c: np.max(np.abs(tanh_form.f(z, cubic=c) - ACTIVATIONS["GELU"].f(z))) for c in (0.044715, 0.044175)
+    }
+    assert gaps[0.044715] == pytest.approx(4.73e-4, rel=3e-3)
+    assert gaps[0.044175] > gaps[0.044715]
+
+
+# NumPy expressions for readers
+
+
+def expression(text: str, z: np.ndarray, entry: Activation, knobs: dict[str, float]) -> np.ndarray:
+    defaults = {knob.name: knob.default for knob in entry.knobs}
+    return eval(text, {"np": np, "erf": np.vectorize(math.erf), "z": z, **defaults, **knobs})
+
+
+@entries
+def test_numpy_expressions_equal_the_functions(entry: Activation) -> None:
+    """Within ±60, kinks and their neighbors included, and silent: a RuntimeWarning fails the test."""
+    kinks = np.array([*entry.kinks, *entry.seams, 0.0])
+    beside = np.concatenate([np.nextafter(kinks, -np.inf), kinks, np.nextafter(kinks, np.inf)])
+    z = np.concatenate([np.arange(-1200, 1201) / 20, beside, -beside])
+    for knobs in settings(entry):
+        for text, function in ((entry.numpy, entry.f), (entry.numpy_slope, entry.df)):
+            exact = function(z, **knobs)
+            found = expression(text, z, entry, knobs)
+            assert found.shape == z.shape
+            assert found.dtype == np.float64
+            assert np.max(np.abs(found - exact) / np.maximum(1, np.abs(exact))) <= 1e-12
+
+
+@entries
+def test_numpy_expressions_use_nothing_else(entry: Activation) -> None:
+    """Their names are z, knobs, np, erf, and what they themselves assign; no knob is left out of both."""
+    used: set[str] = set()
+    for text in (entry.numpy, entry.numpy_slope):
+        names = [node for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)]
+        own = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+        loaded = {node.id for node in names if isinstance(node.ctx, ast.Load)} - own
+        assert "z" in loaded
+        assert loaded <= {"z", "np", "erf"} | {knob.name for knob in entry.knobs}
+        used |= loaded
+    assert {knob.name for knob in entry.knobs} <= used
+
+
+# Textbook formulas
+
+WRITTEN = [entry for entry in ACTIVATIONS.values() if entry.naive is not None]
+written = pytest.mark.parametrize("entry", WRITTEN, ids=lambda a: a.name)
+
+
+def test_those_with_an_exponential_have_a_textbook_formula() -> None:
+    smooth = (r"e^{", r"\tanh", r"\operatorname{erf}", r"\sigma")
+    assert {e.name for e in WRITTEN} == {
+        name for name, e in ACTIVATIONS.items() if any(word in e.formula for word in smooth)
+    }
+    assert all(bool(e.naive_formula) == (e.naive is not None) for e in ACTIVATIONS.values())
+    assert all(e.naive_formula.count("{") == e.naive_formula.count("}") for e in WRITTEN)
+
+
+@written
+def test_the_textbook_formula_is_right_where_it_is_well_conditioned(entry: Activation) -> None:
+    for knobs in settings(entry):
+        z = np.linspace(-5, 5, 400) / max(1, knobs.get("beta", 1))  # an even count leaves out 0
+        np.testing.assert_allclose(entry.naive(z, **knobs), entry.f(z, **knobs), rtol=1e-6)
+    assert list(inspect.signature(entry.naive).parameters)[1:] == [knob.name for knob in entry.knobs]
+
+
+@written
+@dtypes
+def test_the_textbook_formula_keeps_the_dtype_and_is_silent(entry: Activation, dtype) -> None:
+    x = np.array([-np.inf, -1000, -90, 0, 90, 1000, np.inf, np.nan], dtype)
+    knobs = {knob.name: np.float64(knob.default) for knob in entry.knobs}
+    with np.errstate(all="raise"):
+        y = entry.naive(x, **knobs)
+    assert (y.dtype, y.shape) == (dtype, x.shape)
+    np.testing.assert_array_equal(y, entry.naive(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "z", "wrong"),
+    [
+        ("sigmoid", 89.0, np.nan),
+        ("sigmoid", 1000.0, np.nan),
+        ("tanh", 89.0, np.nan),
+        ("tanh", -1000.0, np.nan),
+        ("tanh", 1e-8, 0.0),
+        ("softplus", 89.0, np.inf),
+        ("softplus", -20.0, 0.0),
+        ("ELU", -1e-8, 0.0),
+        ("CELU", -1e-8, 0.0),
+        ("SELU", -1e-8, 0.0),
+        ("GELU", -6.0, 0.0),
+        ("GELU (tanh)", -6.0, 0.0),
+        ("GELU (sigmoid)", -53.0, 0.0),
+        ("SiLU", -90.0, 0.0),
+        ("Swish", -90.0, 0.0),
+        ("Mish", -20.0, 0.0),
+    ],
+)
+def test_what_float32_makes_of_a_textbook_formula(name: str, z: float, wrong: float) -> None:
+    """Overflow at 88.7, and digits lost to nothing; ours is within 4 units in the last place of float64's value."""
+    entry = ACTIVATIONS[name]
+    x = np.float32(z)
+    np.testing.assert_equal(entry.naive(x), np.float32(wrong))
+    exact = float(entry.f(np.float64(x)))
+    assert exact != 0
+    assert abs(float(entry.f(x)) - exact) <= _UNITS.get(name, 4) * np.spacing(np.abs(np.float32(exact)))
+
+
+# Arguments of up to 90 are themselves rounded products there, and e^(−90) is subnormal.
+_UNITS = {"GELU (tanh)": 20, "GELU (sigmoid)": 20, "SiLU": 20, "Swish": 20}
+
+
+def test_overflow_begins_where_the_exponential_leaves_float32() -> None:
+    end = math.log(float(np.finfo(np.float32).max))  # 88.72
+    z = np.array([math.floor(end * 100) / 100, math.ceil(end * 100) / 100])
+    for name in ("sigmoid", "tanh", "softplus"):
+        assert naive_errors(ACTIVATIONS[name], z).naive_bad.tolist() == [False, True]
+    assert naive_errors(ACTIVATIONS["softplus"], z / 2, {"beta": 2.0}).naive_bad.tolist() == [False, True]
+
+
+@written
+def test_errors_of_ours_stay_small_everywhere(entry: Activation) -> None:
+    z = np.concatenate([np.linspace(-110, 110, 2201), [-1000, 1000, 1e-8, -1e-8]])
+    for knobs in settings(entry):
+        errors = naive_errors(entry, z, knobs)
+        assert np.max(errors.own) < 2e-5
+        assert np.all(np.isnan(errors.naive) == errors.naive_bad)
+        assert not np.any(np.isinf(errors.naive))
+
+
+def test_naive_errors_by_hand() -> None:
+    tiny = float(np.finfo(np.float32).tiny)
+    errors = naive_errors(ACTIVATIONS["sigmoid"], [0.0, 0.1, -150.0, 90.0])
+    np.testing.assert_array_equal(errors.z, np.array([0.0, 0.1, -150.0, 90.0], np.float32).astype(float))
+    np.testing.assert_array_equal(errors.naive_bad, [False, False, False, True])
+    assert errors.naive[0] == errors.own[0] == 0  # ½ exactly
+    written = np.exp(np.float32(0.1)) / (1 + np.exp(np.float32(0.1)))
+    true = 1 / (1 + math.exp(-float(np.float32(0.1))))
+    assert errors.naive[1] == pytest.approx(abs(float(written) - true) / true, rel=1e-6, abs=1e-16)
+    # e^(−150) is far below what float32 holds: 0 is off by that value, in units of the smallest normal number.
+    assert errors.naive[2] == errors.own[2] == pytest.approx(math.exp(-150) / tiny, rel=1e-12)
+    assert np.isnan(errors.naive[3])
+    assert errors.own[3] < 1e-7
+    at_zero = naive_errors(ACTIVATIONS["SiLU"], [0.0])
+    assert at_zero.naive.tolist() == at_zero.own.tolist() == [0.0]
+
+
+def test_naive_errors_see_the_same_rounded_knobs() -> None:
+    """At z = −1 and β = 0.1 a knob rounded for one side only would show as an error of its own."""
+    z, beta = np.float32(-1), np.float32(0.1)
+    errors = naive_errors(ACTIVATIONS["Swish"], [-1.0], {"beta": 0.1})
+    true = -1 / (1 + math.exp(float(beta)))
+    assert errors.own[0] == pytest.approx(
+        abs(float(ACTIVATIONS["Swish"].f(z, beta=beta)) - true) / -true, abs=1e-15
+    )
+
+
+def test_there_is_nothing_to_compare_without_an_exponential() -> None:
+    with pytest.raises(ValueError, match="ReLU: its formula has no exponential"):
+        naive_errors(ACTIVATIONS["ReLU"], [0.0])

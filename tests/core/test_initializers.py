@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from core.initializers import FAMILIES, INITIALIZERS
+from core.knobs import KnobError
 from core.streams import stream
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "initializers.npz")
@@ -137,3 +138,25 @@ def test_golden_pytorch(key):
         return
     size = entry.bound or entry.std  # PyTorch draws a uniform by its bound, a normal by its std
     assert size(*(fans[::-1] if mode else fans)) == pytest.approx(float(GOLDEN[key]), rel=1e-14)
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.5, 1.0, math.sqrt(2), 10.0])
+def test_a_gain_of_ones_own_scales_like_the_named_schemes(gain):
+    entry = INITIALIZERS["custom"].at(gain=gain)
+    assert entry.std(300, 7) == pytest.approx(gain / math.sqrt(300), rel=1e-15)
+    np.testing.assert_allclose(
+        entry.draw(30, 20, stream(1, 1)),
+        gain * INITIALIZERS["LeCun normal"].draw(30, 20, stream(1, 1)),
+        rtol=1e-14,
+    )
+    assert INITIALIZERS["custom"].at().std(5, 5) == INITIALIZERS["LeCun normal"].std(5, 5)
+
+
+def test_a_gain_out_of_range_or_a_knob_that_is_none_is_refused():
+    with pytest.raises(KnobError, match=r"gain = 11\.0: needs a number from 0\.05 to 10"):
+        INITIALIZERS["custom"].at(gain=11.0)
+    with pytest.raises(TypeError, match="no knob scale"):
+        INITIALIZERS["custom"].at(scale=1.0)
+    with pytest.raises(TypeError, match="no knob gain"):
+        INITIALIZERS["He normal"].at(gain=1.0)
+    assert INITIALIZERS["He normal"].at() is INITIALIZERS["He normal"]

@@ -19,6 +19,7 @@ from core.network import (
     forward,
     init_network,
     learning_rate_sweep,
+    never_positive_theory,
     train,
     unflatten,
 )
@@ -368,6 +369,58 @@ def test_upper_layers_revive_and_the_first_one_cannot():
     assert np.any(np.diff(run.dead[:, 1], axis=0) < 0)
 
 
+@pytest.mark.parametrize(
+    ("lr", "died", "revived"),
+    [
+        (0.01, [0, 0], [0, 0]),  # a¹ = (1 − 0.02) − 0.02 = 0.96 is above 0.9 still
+        (0.1, [0, 0], [0, 1]),  # a¹ = 0.6: unit A sees −0.6 + 0.9 > 0, unit B 0.8·0.6 − 0.2 > 0
+        (0.5, [1, 1], [0, 1]),  # z¹ = 0 − 1 dies; A sees 0.9, B sees −1
+    ],
+)
+def test_deaths_and_revivals_counted_by_hand(lr, died, revived):
+    # One point x = 1; a¹ = 1. Above it A: −a¹ + 0.9 < 0 is dead, B: a¹ is alive; both have weight 1 to the output,
+    # which is 1 with target 0: every gradient on the way through B is 2.
+    params = Params(
+        (np.array([[1.0]]), np.array([[-1.0, 1.0]]), np.ones((2, 1))),
+        (np.zeros(1), np.array([0.9, 0.0]), np.zeros(1)),
+    )
+    run = train(params, np.ones((1, 1)), np.zeros(1), activation=RELU, rule=gd(lr), steps=1, loss=SQUARED)
+    np.testing.assert_array_equal(run.dead[0], [0, 0.5])
+    np.testing.assert_array_equal(run.died, [[0, 0], died])
+    np.testing.assert_array_equal(run.revived, [[0, 0], revived])
+    change = run.dead[1] - run.dead[0]
+    np.testing.assert_array_equal(change * [1, 2], np.subtract(died, revived))
+
+
+@pytest.mark.parametrize("bias", [-2.0, -0.5, 0.0, 0.7])
+@pytest.mark.parametrize("data", ["circles", "spiral", "beside"])
+def test_units_that_start_without_a_positive_point_are_as_many_as_theory_says(data, bias):
+    if data == "beside":  # all points on one side of the origin: some directions see none of them
+        x = np.array([[0.5, 1.0], [1.0, 0.2], [1.5, 0.9]])
+    else:
+        x, _ = DATASETS[data].draw(64, 0.1, stream(0))
+    expected = never_positive_theory(x, std=float(HE.std(2, 20_000)), bias=bias)
+    params = init_network((2, 20_000, 1), HE, seed=3, bias=bias)
+    share = train(params, x, np.zeros(len(x)), activation=RELU, rule=gd(0.0), steps=0).never_positive[0, 0]
+    assert abs(share - expected) <= 4 * math.sqrt(expected * (1 - expected) / 20_000)
+    assert (expected > 0) == (bias < 0 or data == "beside")
+
+
+def test_the_theory_of_quiet_units_by_hand():
+    angle = np.linspace(0, 2 * math.pi, 7201)
+    circle = 2 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)  # h = 2 everywhere
+    assert never_positive_theory(circle, std=0.5, bias=-1.5) == pytest.approx(
+        1 - math.exp(-(1.5**2) / 2), rel=1e-6
+    )
+    assert never_positive_theory(circle, std=0.5, bias=1.5) == 0
+    point = np.array([[0.3, -0.4]])  # z ~ N(bias, (0.5·std)²)
+    for bias in (-0.4, 0.0, 0.4):
+        expected = 0.5 * math.erfc(bias / 0.5 / math.sqrt(2))
+        assert never_positive_theory(point, std=1.0, bias=bias) == pytest.approx(expected, abs=1e-6)
+    origin = np.zeros((1, 2))
+    assert [never_positive_theory(origin, std=1.0, bias=b) for b in (-1.0, 0.0, 1.0)] == [1, 1, 0]
+
+
 def test_momentum_and_weight_decay_move_a_dead_unit():
     params = Params((np.array([[1.0]]), np.ones((1, 1))), (np.array([-1.5]), np.zeros(1)))
     x = np.array([[1.0]])
@@ -704,7 +757,32 @@ def test_knobs_bias_and_optimizer_of_a_sweep():
     assert adam.loss[1, 0] == pytest.approx(run.loss[-1], rel=1e-11)
 
 
+def test_a_sweep_of_mini_batches_is_the_ends_of_its_runs():
+    x, label = circles()
+    options = {"activation": RELU, "steps": 20, "loss": SQUARED, "batch_size": 8}
+    sweep = learning_rate_sweep(
+        x, label, initializer=HE, lrs=[0.01, 0.2], sizes=(2, 6, 5, 1), seeds=[4, 5], **options
+    )
+    for k, lr in enumerate(sweep.lr):
+        for s, seed in enumerate((4, 5)):
+            run = train(init_network((2, 6, 5, 1), HE, seed=seed), x, label, rule=gd(lr), seed=0, **options)
+            assert sweep.loss[k, s] == pytest.approx(run.loss[-1], rel=1e-9)
+            np.testing.assert_array_equal(sweep.dead[:, k, s], run.dead[-1])
+
+
 # Refusals
+
+
+@pytest.mark.parametrize("std", [0.0, -1.0, math.inf, math.nan])
+def test_a_spread_of_weights_out_of_range(std):
+    with pytest.raises(ValueError, match=r"^std = .* needs a finite number above 0"):
+        never_positive_theory(np.zeros((3, 2)), std=std)
+
+
+@pytest.mark.parametrize("x", [np.zeros((3, 3)), np.zeros((2, 3, 2)), np.zeros((0, 2))])
+def test_points_of_the_plane(x):
+    with pytest.raises(ValueError, match=r"^x of shape"):
+        never_positive_theory(x, std=1.0)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from core.vector_activations import (
     VectorActivation,
     log_softmax,
     maxout,
+    maxout_envelope,
     maxout_jacobian,
     maxout_value,
     maxout_vjp,
@@ -255,6 +256,80 @@ def test_softmax_family_against_decimals(x: list[float], temperature: float) -> 
     np.testing.assert_allclose(log_softmax(x, temperature), logs, rtol=3e-14, atol=0)
     np.testing.assert_allclose(softmax_jacobian(x, temperature), jacobian, rtol=3e-13, atol=1e-307)
     np.testing.assert_allclose(softmax_vjp(x, np.array(u, float), temperature), vjp, rtol=3e-13, atol=1e-307)
+
+
+@pytest.mark.parametrize("pieces", MAXOUT_PIECES.values(), ids=MAXOUT_PIECES)
+def test_the_envelope_is_the_maximum_piece_by_piece(pieces: tuple) -> None:
+    _check_envelope(*pieces)
+
+
+@pytest.mark.parametrize("k", range(1, 7))
+def test_the_envelope_of_a_parabola_meets_midway(k: int) -> None:
+    w, b = parabola_pieces(k)
+    found = maxout_envelope(w, b)
+    np.testing.assert_array_equal(found.piece, np.arange(k))
+    # Tangents at the middles of equal intervals meet at the ends of the intervals.
+    np.testing.assert_allclose(found.low[1:], np.linspace(-1, 1, k + 1)[1:-1], atol=1e-14)
+    _check_envelope(w, b)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_envelope_of_random_pieces(seed: int) -> None:
+    w, b = np.random.default_rng(seed).uniform(-3, 3, (2, 1 + seed % 6))
+    _check_envelope(w, b)
+
+
+def _check_envelope(w: np.ndarray, b: np.ndarray) -> None:
+    found = maxout_envelope(w, b)
+    assert found.low[0] == -INF
+    assert found.high[-1] == INF
+    np.testing.assert_array_equal(found.low[1:], found.high[:-1])
+    assert np.all(found.high > found.low)
+    z = np.linspace(-9, 9, 20_011)
+    inside = (z[:, None] > found.low + 1e-9) & (z[:, None] < found.high - 1e-9)
+    assert inside.any(axis=1).mean() > 0.99
+    for piece, won in zip(found.piece, inside.T, strict=True):
+        np.testing.assert_array_equal(maxout(z[won], w, b).piece, piece)
+    assert found.share.sum() == pytest.approx(1, abs=1e-15)
+    draws = np.random.default_rng(1).standard_normal(40_000)
+    counted = np.bincount(maxout(draws, w, b).piece, minlength=len(w))[found.piece] / draws.size
+    error = np.sqrt(found.share * (1 - found.share) / draws.size)
+    assert np.all(np.abs(counted - found.share) <= 5 * error + 1e-4)
+
+
+def test_the_envelope_by_hand() -> None:
+    # −z and z meet at 0; 0.2z is below their maximum everywhere, 0.2z + 1 wins between −5/6 and 5/4.
+    assert maxout_envelope([-1, 0.2, 1], [0, 0, 0]).piece.tolist() == [0, 2]
+    found = maxout_envelope([1, 0.2, -1], [0, 1, 0])
+    assert found.piece.tolist() == [2, 1, 0]
+    np.testing.assert_allclose(found.low[1:], [-5 / 6, 5 / 4], rtol=1e-15)
+    np.testing.assert_allclose(
+        found.share,
+        [
+            0.5 * math.erfc(5 / 6 / math.sqrt(2)),
+            0.5 * (math.erf(1.25 / math.sqrt(2)) + math.erf(5 / 6 / math.sqrt(2))),
+            0.5 * math.erfc(1.25 / math.sqrt(2)),
+        ],
+        rtol=1e-14,
+    )
+
+
+def test_the_envelope_in_special_cases() -> None:
+    assert maxout_envelope([2], [1]).share.tolist() == [1]
+    assert maxout_envelope([1, 1, 1], [0, 2, 2]).piece.tolist() == [
+        1
+    ]  # parallel: the highest, then the first
+    # Three lines through one point, up to rounding: the middle one wins nowhere.
+    w = np.array([-0.7, 0.1, 0.9])
+    assert maxout_envelope(w, 0.3 - w * 0.7).piece.tolist() == [0, 2]
+    far = maxout_envelope([0, 1], [0, -9])  # the share of a far tail keeps its digits
+    assert far.share[1] == pytest.approx(0.5 * math.erfc(9 / math.sqrt(2)), rel=1e-13)
+
+
+@pytest.mark.parametrize(("w", "b"), [([], []), ([1, 2], [1]), ([[1]], [[1]]), ([NAN], [0]), ([1], [INF])])
+def test_the_envelope_refuses(w: list, b: list) -> None:
+    with pytest.raises(ValueError, match="needs finite"):
+        maxout_envelope(w, b)
 
 
 def test_softmax_sums_and_symmetries() -> None:

@@ -15,7 +15,7 @@ OTHER_KNOBS: dict[str, tuple[dict[str, float], ...]] = {
     "softplus": ({"beta": 0.5}, {"beta": 10.0}),
     "Swish": ({"beta": 0.0}, {"beta": 0.3}, {"beta": 10.0}),
 }
-NOT_DIFFERENTIABLE = ("step",)  # PyTorch raises
+NOT_DIFFERENTIABLE = ("step",)  # torch.heaviside has no derivative
 
 
 def cases() -> list[tuple[str, dict[str, float]]]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from charts.notes import notes
 from charts.topic import CUSTOM
 from core.optimizers import OPTIMIZERS, suggested_lr
 from core.surfaces import SURFACES
@@ -24,7 +25,6 @@ from tests.pages.app import (
     visit,
 )
 from ui.navigation import ENTRIES
-from ui.notes import questions
 
 every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 every_scenario = pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_every_tab_by_its_link(topic):
         assert not at.warning
         shown = " ".join(texts(at))
         assert (topic.view(topic.defaults()).why in shown) == (name == "Why")
-        assert (questions(topic.name)[0].answer in shown) == (name == "From the notes")
+        assert (notes(topic.name).questions[0].answer in shown) == (name == "From the notes")
         tab = next((tab for tab in topic.view(topic.defaults()).tabs if tab.name == name), None)
         figures = [block for block in tab.blocks() if not isinstance(block, str)] if tab else []
         assert len(charts(at)) == 1 + len(figures)
@@ -349,7 +349,7 @@ def test_values_survive_a_visit_elsewhere():
 
 @every_topic
 def test_see_it_sets_the_scenario(topic):
-    for number, entry in enumerate(questions(topic.name)):
+    for number, entry in enumerate(notes(topic.name).questions):
         at = visit(topic, {topic.key("tab"): "From the notes"})
         (button,) = [b for b in at.button if b.key.endswith(f"_{entry.id}")]
         button.click().run()

@@ -1,0 +1,82 @@
+"""The study notes as data: claims, errata and questions of a topic, each with the view that shows it."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from core.knobs import Value
+
+_FOLDER = Path(__file__).parent.parent / "notes"
+
+# What can be said of a sentence of the notes, and the mark it gets.
+VERDICTS = ("right", "imprecise", "depends", "wrong", "typo", "outdated", "gap")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the notes, or an erratum to one.
+
+    ``says`` is the sentence, ``right`` how it should read where it is not right as it stands; ``view`` and ``tab``
+    lead to the figure that shows it.
+    """
+
+    id: str
+    place: str
+    says: str
+    verdict: str
+    right: str = ""
+    view: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    tab: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a verdict that is none, and a correction that is missing."""
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"{self.id}: verdict {self.verdict} is none of {', '.join(VERDICTS)}")
+        if self.verdict != "right" and not self.right:
+            raise ValueError(f"{self.id}: {self.verdict}, but nothing says what is right")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the notes, its short answer and the scenario that shows it."""
+
+    id: str
+    question: str
+    answer: str
+    scenario: str
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the notes say about one topic."""
+
+    claims: tuple[Claim, ...]
+    errata: tuple[Claim, ...]
+    questions: tuple[Question, ...]
+
+
+@lru_cache(maxsize=16)
+def notes(topic: str) -> Notes:
+    """Read ``notes/<topic>.toml``.
+
+    Raises:
+        ValueError: an entry lacks a field or has an unknown verdict.
+    """
+    tables = tomllib.loads((_FOLDER / f"{topic}.toml").read_text(encoding="utf-8"))
+    return Notes(
+        claims=tuple(_claim(entry) for entry in tables.get("claim", [])),
+        errata=tuple(_claim(entry) for entry in tables.get("erratum", [])),
+        questions=tuple(Question(**entry) for entry in tables.get("question", [])),
+    )
+
+
+def _claim(entry: dict[str, Any]) -> Claim:
+    view = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in entry.get("view", {}).items()
+    }
+    return Claim(**{**entry, "view": MappingProxyType(view)})
