@@ -1,6 +1,7 @@
 """Figures as files: the print theme, with the title above and every parameter below it."""
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 
@@ -23,11 +24,20 @@ def printed(figure: Figure, width: int = WIDE) -> Spec:
     }
 
 
+def _svg(spec: str) -> str:
+    """Render to SVG; the renderer numbers its clipping paths through the life of the process, here anew."""
+    drawing: str = vl_convert.vegalite_to_svg(spec)
+    numbers: dict[str, str] = {}
+    return re.sub(
+        r"\bclip(\d+)\b", lambda found: numbers.setdefault(found[0], f"clip{len(numbers)}"), drawing
+    )
+
+
 # File endings and how each is made; a PNG has twice the pixels of the screen.
 FORMATS: Mapping[str, Callable[[str], bytes]] = {
     "png": lambda spec: bytes(vl_convert.vegalite_to_png(spec, scale=2)),
-    "svg": lambda spec: vl_convert.vegalite_to_svg(spec).encode(),
-    "pdf": lambda spec: bytes(vl_convert.vegalite_to_pdf(spec)),
+    "svg": lambda spec: _svg(spec).encode(),
+    "pdf": lambda spec: bytes(vl_convert.svg_to_pdf(_svg(spec))),
 }
 
 

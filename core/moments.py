@@ -401,6 +401,8 @@ def slope_chain(
         z = mu + sigma * u
         logs = _log_slope(df, z, flat)
         alive = ~_is_zero(z, df(z), flat)
+        # A node may round onto a root of φ′. It carries a weight of about 1e-16, which no finite logarithm magnifies.
+        logs[alive & np.isneginf(logs)] = math.log(_TINY)
         mean_alive = float(np.sum(w[alive] * logs[alive])) / (1 - zero) if zero < 1 else math.nan
         expected = float(np.sum(w * np.abs(df(z))))
     mean_alive /= math.log(10)

@@ -12,10 +12,12 @@ from tests.browser.driver import FLAGS, HOW_TO_GET, find_chromium, serve
 REQUIRED = os.environ.get("LAYERWISE_REQUIRE_BROWSER") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in Path(item.fspath).parts:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("browser"))  # one server, one browser, in one process
 
 
 def _missing() -> None:

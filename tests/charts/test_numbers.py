@@ -79,7 +79,8 @@ def test_the_measured_slopes_agree_with_the_line(name):
 
 def test_peaks_are_the_largest_slopes():
     peaks = data_of("activations", functions=("sigmoid", "tanh"))["peaks"]
-    assert sorted(peaks.slope) == pytest.approx([0.25, 1.0])
+    assert sorted(peaks.height) == pytest.approx([0.25, 1.0])
+    assert set(peaks.label) == {"0.25", "1"}
     np.testing.assert_allclose(peaks.z, 0, atol=1e-9)
 
 
