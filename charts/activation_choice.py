@@ -11,9 +11,11 @@ from charts import theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows
 from charts.topic import Block, Link, Values
 from core.activations import ACTIVATIONS
+from core.initializers import INITIALIZERS
 from core.knobs import Knob, Value, number
 from core.moments import signal_moments
 from core.network import CROSS_ENTROPY, SQUARED_ERROR
+from core.propagation import propagate_theory
 from core.properties import max_difference, properties
 from core.vector_activations import softmax
 
@@ -61,6 +63,14 @@ def _wrong(loss: str) -> float:
     return float((SQUARED_ERROR.gradient(p, one) * ACTIVATIONS["sigmoid"].df(z))[0, 0])
 
 
+@lru_cache(maxsize=8)
+def _depth(activation: str, scheme: str) -> str:
+    """Say what fifty layers do to signal and gradient, by theory."""
+    theory = propagate_theory(ACTIVATIONS[activation], [INITIALIZERS[scheme]], depth=50, width=64)
+    signal, gradient = theory.signal_rms[0, -1], theory.gradient_rms[0, 0]
+    return f"fifty layers multiply the signal's rms by {number(float(signal))} and the gradient's by {number(float(gradient))}."
+
+
 _LOGITS = np.array([2.0, 2.0, -1.0])
 
 
@@ -87,7 +97,7 @@ HIDDEN: Mapping[str, Choice] = {
                 Link("Properties, and cost on this machine", {"compare": "properties"}, tab="Compare"),
             ),
             Reason(
-                lambda: "With He initialization the signal keeps its size through fifty layers.",
+                lambda: "With He initialization {}".format(_depth("ReLU", "He normal")),
                 Link("Fifty layers", page="initialization"),
             ),
         ),
@@ -153,7 +163,7 @@ HIDDEN: Mapping[str, Choice] = {
                 Link("A signal through SELU", _functions("SELU", "ReLU", "tanh"), tab="Signal"),
             ),
             Reason(
-                lambda: "Fifty layers without any normalization.",
+                lambda: "Without any normalization {}".format(_depth("SELU", "LeCun normal")),
                 Link(
                     "SELU, fifty layers deep",
                     {"activation": "SELU", "schemes": ("LeCun normal", "He normal", "Glorot normal")},
@@ -192,13 +202,21 @@ HIDDEN: Mapping[str, Choice] = {
                 ),
                 Link(
                     "Hard swish against SiLU",
-                    _functions("SiLU", "hard swish", "ReLU6", compare="differences", against="SiLU"),
+                    _functions(
+                        "SiLU",
+                        "hard swish",
+                        "ReLU6",
+                        compare="differences",
+                        differ=("hard swish",),
+                        against="SiLU",
+                    ),
                     tab="Compare",
                 ),
             ),
             Reason(
                 lambda: (
-                    f"ReLU6 has the range {ACTIVATIONS['ReLU6'].range()}, which eight bits divide evenly."
+                    f"ReLU6 has the range {ACTIVATIONS['ReLU6'].range()}, known before any data: eight bits need no "
+                    f"calibration and step by {number(ACTIVATIONS['ReLU6'].range().high / 255)}."
                 ),
                 Link("ReLU6 and hard swish", _functions("ReLU", "ReLU6", "hard swish")),
             ),
@@ -394,7 +412,7 @@ def _figure(values: Values) -> Figure:
         build=_spec,
         data={"nodes": rows(*nodes), "edges": rows(*edges)},
         title="Choosing an activation",
-        caption=f"For the {role}, {picked}: {options[picked].take}.",
+        caption=f"The function is for a {role}; what matters: {picked}. Take {options[picked].take}.",
         alt="A line of decisions: what the layer is for, what matters there, and the function that follows.",
     )
 

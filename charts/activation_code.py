@@ -75,9 +75,9 @@ def _terms(expression: str) -> list[str]:
     return [*terms, expression[start:]]
 
 
-def _function(name: str, knobs: Mapping[str, float], expression: str, comment: str = "") -> str:
+def function_text(name: str, knobs: Mapping[str, float], expression: str, comment: str = "") -> str:
     """Write one function: the knobs that its expression uses are keyword arguments with their values."""
-    used = [f", {knob}={knobs[knob]!r}" for knob in knobs if knob in _words(expression)]
+    used = [f", {knob}={knobs[knob]!r}" for knob in knobs if knob in words_of(expression)]
     lines = [f"def {name}(z{''.join(used)}):"]
     lines += textwrap.wrap(comment, _WIDTH, initial_indent="    # ", subsequent_indent="    # ")
     body = f"    return {expression}"
@@ -86,7 +86,8 @@ def _function(name: str, knobs: Mapping[str, float], expression: str, comment: s
     return "\n".join([*lines, body])
 
 
-def _words(expression: str) -> set[str]:
+def words_of(expression: str) -> set[str]:
+    """Return the names that an expression uses."""
     return set("".join(c if c.isalnum() or c == "_" else " " for c in expression).split())
 
 
@@ -112,12 +113,15 @@ def _numpy(chosen: Settings, weight: float, points: tuple[int, int, int]) -> str
     functions, menu = [], {}
     for name, knobs in chosen.items():
         entry, call = ACTIVATIONS[name], _identifier(name)
-        functions += [_function(call, knobs, entry.numpy), _function(f"d_{call}", knobs, entry.numpy_slope)]
+        functions += [
+            function_text(call, knobs, entry.numpy),
+            function_text(f"d_{call}", knobs, entry.numpy_slope),
+        ]
         menu[name] = f"({call}, d_{call})"
     first, end, k = points
     inner = _weighted(weight)
     head = ["import numpy as np"]
-    if any("erf" in _words(text) for text in functions):
+    if any("erf" in words_of(text) for text in functions):
         head = ["import math", "", *head, "", "erf = np.vectorize(math.erf)"]
     main = [
         _menu(menu),
@@ -133,7 +137,7 @@ def _torch(chosen: Settings, weight: float, points: tuple[int, int, int]) -> str
     functions, menu = [], {}
     for name, knobs in chosen.items():
         entry, call = ACTIVATIONS[name], _identifier(name)
-        functions.append(_function(call, knobs, entry.torch, entry.convention))
+        functions.append(function_text(call, knobs, entry.torch, entry.convention))
         menu[name] = call
     first, end, k = points
     main = [

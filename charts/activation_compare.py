@@ -9,8 +9,9 @@ import altair as alt
 import numpy as np
 
 from charts import theme
+from charts.describe import defaults, described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
-from charts.topic import Action, Block, Values, real, whole, word
+from charts.topic import Action, Block, Values, real, whole, word, words
 from core.activations import ACTIVATIONS, NaiveErrors, naive_errors
 from core.knobs import Knob, aliases_of, latex, number
 from core.properties import borders, constant_pieces, cost, crossings, max_difference, properties, snapped
@@ -38,9 +39,9 @@ _DRAWS = 20_000
 _H = 1e-5  # step of centered differences
 
 _PARABOLA, _OWN = "parabola", "own pieces"
-_OWN_PIECES = 4
-_OWN_W = (*MAXOUT_W, 2.0)
-_OWN_B = (*MAXOUT_B, -2.0)
+_OWN_PIECES = 6
+_OWN_W = (*MAXOUT_W, 2.0, -2.0, 0.0)
+_OWN_B = (*MAXOUT_B, -2.0, -2.0, 1.0)
 
 
 class Chosen(NamedTuple):
@@ -54,18 +55,11 @@ class Chosen(NamedTuple):
 
     def knobs(self, name: str) -> Settings:
         """Return a function's settings on the page, or its defaults where the page does not show it."""
-        defaults = {knob.name: float(knob.default) for knob in ACTIVATIONS[name].knobs}  # type: ignore[arg-type]
-        return self.settings.get(name, defaults)
+        return self.settings.get(name, defaults(ACTIVATIONS[name]))
 
     def text(self, name: str) -> str:
         """Return a function's name with its settings, for a caption."""
-        if name in self.described:
-            return self.described[name]
-        knobs = ACTIVATIONS[name].knobs
-        listed = ", ".join(
-            f"{knob.symbol or knob.name} {number(self.knobs(name)[knob.name], 4)}" for knob in knobs
-        )
-        return f"{name} ({listed})" if listed else name
+        return self.described.get(name) or described(name, self.knobs(name))
 
 
 def _vector_knob(entry: str, knob: str) -> Knob:
@@ -132,7 +126,7 @@ def _property_blocks(chosen: Chosen) -> list[Block]:
         )
     head = [
         "", "range", "mean under N(0, 1)", "monotone", "largest slope", "Lipschitz constant", "smoothness",
-        "saturates", "fixed points", "minimum", "1/√E f′²",
+        "saturates", "fixed points", "isolated minimum", "1/√E f′²",
     ]  # fmt: skip
     kept = {name: dict(settings[name]) for name in names}
     return [
@@ -276,7 +270,7 @@ def agreement(a: str, b: str, knobs_a: Settings, knobs_b: Settings) -> Agreement
 def _difference_blocks(chosen: Chosen) -> list[Block]:
     """Draw the chosen functions less another one, and say how large the differences are and where."""
     against = word(chosen.values, "against")
-    names = [name for name in chosen.names if name != against]
+    names = [name for name in words(chosen.values, "differ") if name != against]
     base, knobs = ACTIVATIONS[against], chosen.knobs(against)
     step = 0.05 if len(names) <= 4 else 0.1
     drawn: list[Part] = []
@@ -306,7 +300,7 @@ def _difference_blocks(chosen: Chosen) -> list[Block]:
     figure = _difference_figure(drawn, marked, notes or [""], names, against, step, chosen)
     if not names:
         return [
-            f"Choose a function other than {against} in the panel, or another one to compare with.", figure
+            f"Choose a function other than {against}, or another one to compare with.", figure
         ]  # fmt: skip
     head = ["", "largest difference", "at z", "equal at z"]
     text = (
@@ -321,7 +315,7 @@ def _cubic(chosen: Chosen) -> list[Block]:
     """Say what another cubic constant in the tanh form of GELU costs."""
     name, exact = "GELU (tanh)", ACTIVATIONS["GELU"]
     cubic = chosen.knobs(name).get("cubic", _CUBIC)
-    if name not in chosen.names or cubic == _CUBIC:
+    if name not in words(chosen.values, "differ") or cubic == _CUBIC:
         return []
     usual, other = (
         max_difference(ACTIVATIONS[name], exact, -_REACH, _REACH, knobs_a={"cubic": c})
@@ -453,14 +447,14 @@ def _float32_spec(width: int) -> Spec:
 
 
 class Float32Run(NamedTuple):
-    """One function in float32: errors point by point, and the intervals in which the textbook formula fails."""
+    """One function in float32: errors point by point, and the intervals in which the plain formula fails."""
 
     errors: NaiveErrors
     bad: tuple[tuple[float, float], ...]
 
     @property
     def where(self) -> str:
-        """Say in words where the textbook formula gives ±∞ or NaN."""
+        """Say in words where the plain formula gives ±∞ or NaN."""
         words = []
         for low, high in self.bad:
             if high == _FAR:
@@ -496,7 +490,7 @@ def _cells(error: Array) -> Array:
 
 
 def _float32_blocks(chosen: Chosen) -> list[Block]:
-    """Measure textbook formulas in float32 beside those of the app."""
+    """Measure plain formulas in float32 beside those of the app."""
     names = [name for name in chosen.names if ACTIVATIONS[name].naive is not None]
     runs = {name: _float32_run(name, tuple(sorted(chosen.knobs(name).items()))) for name in names}
     figure = _float32_figure(runs, chosen)
@@ -519,14 +513,14 @@ def _float32_blocks(chosen: Chosen) -> list[Block]:
                 f"{number(own)} at {number(own_at)}",
             ]
         )
-    head = ["", "textbook formula", "gives ∞ or NaN at", "its largest error elsewhere", "largest error here"]
+    head = ["", "plain formula", "gives ∞ or NaN at", "its largest error elsewhere", "largest error here"]
     failing = {name: min(abs(z) for pair in run.bad for z in pair) for name, run in runs.items() if run.bad}
     first = (
-        "Going out from 0, the textbook formula first gives ∞ or NaN at |z| = "
+        "Going out from 0, the plain formula first gives ∞ or NaN at |z| = "
         + ", ".join(f"{number(z, 4)} ({name})" for name, z in failing.items())
         + f"; eᶻ leaves float32 at {number(math.log(float(np.finfo(np.float32).max)), 4)}. "
         if failing
-        else "None of these textbook formulas gives ∞ or NaN here; what they lose is digits. "
+        else "None of these plain formulas gives ∞ or NaN here; what they lose is digits. "
     )
     worst = max(runs, key=lambda name: runs[name].worst("own")[0])
     error, at = runs[worst].worst("own")
@@ -568,12 +562,12 @@ def _float32_figure(runs: Mapping[str, Float32Run], chosen: Chosen) -> Figure:
             "rounding": rows(half=[_HALF_STEP], label="one rounding"),
             "reach": rows(z=[-_FAR, _FAR], naive=[_LEAST, 2 * top], own=[_LEAST, 2 * top]),
             "titles": rows(
-                overflow=["Textbook formula in float32: no finite value"],
-                naive=["Relative error of the textbook formula"],
+                overflow=["Plain formula in float32: no finite value"],
+                naive=["Relative error of the plain formula"],
                 own=["Relative error of the form used here"],
             ),
         },
-        title="Textbook formulas in float32",
+        title="Plain formulas in float32",
         caption=(
             f"{listed}; z from {number(-_FAR)} to {number(_FAR)}, {_FINE} points per unit, rounded to float32; error "
             f"against float64, relative to the value or to the smallest normal float32, 1.2e−38; without the weight w."
@@ -584,8 +578,8 @@ def _float32_figure(runs: Mapping[str, Float32Run], chosen: Chosen) -> Figure:
             f"gaps: under {number(_LEAST)}, or nothing finite."
         ),
         alt=(
-            "Top: where textbook formulas overflow in float32. Below: relative errors over z on a logarithmic axis, of the "
-            "textbook formulas and of those used here."
+            "Top: where plain formulas overflow in float32. Below: relative errors over z on a logarithmic axis, of the "
+            "plain formulas and of those used here."
         ),
     )
 
@@ -671,7 +665,7 @@ def _maxout_pieces(values: Values) -> tuple[Array, Array]:
     k = whole(values, "pieces")
     if named_pieces == _PARABOLA:
         return parabola_pieces(k)
-    own = range(1, min(k, _OWN_PIECES) + 1)
+    own = range(1, k + 1)
     return np.array([real(values, f"w{i}") for i in own]), np.array([real(values, f"b{i}") for i in own])
 
 
@@ -895,7 +889,8 @@ def _softmax_blocks(chosen: Chosen) -> list[Block]:
         f"{number(tanhs)}: each looks at its own logit only, so neither triple is a distribution over the three classes."
         "\n\n"
         f"Derivative: ${entry.derivative}$. Every row of the Jacobian sums to 0 (here to {number(rows_sum, 2)} at most), "
-        "for raising all three logits alike changes nothing: what one class gains the others lose. Centered differences "
+        "for raising all three logits alike changes nothing; every column sums to 0, for what one class gains the others "
+        "lose. Centered differences "
         f"give the same matrix within {number(_differ(differences, jacobian), 2)}. With noise of the Gumbel "
         f"distribution times T added to the logits, the largest is class i with probability pᵢ: the shares of "
         f"{_DRAWS:,} draws stay within {number(_differ(drawn, exact), 2)} of the lines.\n\n{entry.convention}"
@@ -1034,12 +1029,13 @@ def _swiglu_blocks(chosen: Chosen) -> list[Block]:
     entry = VECTOR_ACTIVATIONS["SwiGLU"]
     relu = ACTIVATIONS["ReLU"].f(a)
     gap = _differ(swiglu(_pairs(a, 1.0), beta)[:, 0], relu)
+    dip = -properties(ACTIVATIONS["SiLU"]).minima[0].value
     limit = (
         "With β = 0 the gate is a/2, and the unit is the plain product ab/2. "
         if beta == 0
         else "Far left of 0 the gate is shut, and both slopes vanish. "
         f"On this window the gate differs from ReLU by at most {number(gap)}; over all a it is "
-        f"0.278465/β = {number(0.2784645427610738 / beta)}. "
+        f"{number(dip, 6)}/β = {number(dip / beta)}. "
     )
     text = (
         f"${entry.formula}$ ({entry.source}). At a = {number(gate)} with β = {number(beta)} the output is {outputs}: the "
@@ -1106,28 +1102,47 @@ def _swiglu_figure(a: Array, formula: Array, measured: Array, beta: float, gate:
 
 # The tab
 
-VIEWS: Mapping[str, Callable[[Chosen], list[Block]]] = {
-    "properties": _property_blocks,
-    "differences": _difference_blocks,
-    "float32": _float32_blocks,
-    "maxout": _maxout_blocks,
-    "softmax": _softmax_blocks,
-    "SwiGLU": _swiglu_blocks,
+
+def _maxout_knobs(values: Values) -> tuple[str, ...]:
+    """Name the controls of a maxout unit: a number of pieces, and for own ones their slopes and offsets."""
+    kind = word(values, "maxout")
+    counted = ("pieces",) if kind in (_PARABOLA, _OWN) else ()
+    own = range(1, whole(values, "pieces") + 1) if kind == _OWN else ()
+    return ("maxout", *counted, *(("",) if own else ()), *(f"{letter}{i}" for i in own for letter in "wb"))
+
+
+class Shown(NamedTuple):
+    """One view of the tab: what it is made of, and the controls that it uses beside these values."""
+
+    blocks: Callable[[Chosen], list[Block]]
+    knobs: Callable[[Values], tuple[str, ...]] = lambda _: ()
+
+
+VIEWS: Mapping[str, Shown] = {
+    "properties": Shown(_property_blocks),
+    "differences": Shown(_difference_blocks, lambda _: ("differ", "against")),
+    "float32": Shown(_float32_blocks),
+    "maxout": Shown(_maxout_blocks, _maxout_knobs),
+    "softmax": Shown(_softmax_blocks, lambda _: ("z1", "z2", "z3", "temperature")),
+    "SwiGLU": Shown(_swiglu_blocks, lambda _: ("swiglu_beta", "gate")),
 }
 
 COMPARE_KNOBS: tuple[Knob, ...] = (
     Knob("compare", "choice", "properties", label="View", choices=tuple(VIEWS)),
     Knob(
+        "differ", "choices", ("GELU (tanh)", "GELU (sigmoid)"), label="Functions to compare", choices=tuple(ACTIVATIONS),
+        aliases=aliases_of(ACTIVATIONS), most=4,
+    ),
+    Knob(
         "against", "choice", "GELU", label="Against", choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS),
-        help="The function that the chosen ones are compared with.",
+        help="The function that they are compared with.",
     ),
     Knob(
         "maxout", "choice", next(iter(MAXOUT_PIECES)), label="Pieces of the unit",
         choices=(*MAXOUT_PIECES, _PARABOLA, _OWN),
     ),
     Knob(
-        "pieces", "int", 3, label="Number of pieces", low=1, high=6, step=1, symbol="k",
-        help=f"Own pieces: up to {_OWN_PIECES}.",
+        "pieces", "int", 3, label="Number of pieces", low=1, high=_OWN_PIECES, step=1, symbol="k",
     ),
     *(
         knob
@@ -1150,27 +1165,9 @@ COMPARE_KNOBS: tuple[Knob, ...] = (
 )  # fmt: skip
 
 
-def _maxout_knobs(values: Values) -> tuple[str, ...]:
-    """Name the controls of a maxout unit: a number of pieces, and for own ones their slopes and offsets."""
-    kind = word(values, "maxout")
-    counted = ("pieces",) if kind in (_PARABOLA, _OWN) else ()
-    own = range(1, min(whole(values, "pieces"), _OWN_PIECES) + 1) if kind == _OWN else ()
-    return ("maxout", *counted, *(f"{letter}{i}" for i in own for letter in "wb"))
-
-
-_SHOWN: Mapping[str, Callable[[Values], tuple[str, ...]]] = {
-    "properties": lambda _: (),
-    "differences": lambda _: ("against",),
-    "float32": lambda _: (),
-    "maxout": _maxout_knobs,
-    "softmax": lambda _: ("z1", "z2", "z3", "temperature"),
-    "SwiGLU": lambda _: ("swiglu_beta", "gate"),
-}
-
-
 def compare_knobs(values: Values) -> tuple[str, ...]:
     """Name the controls that the tab shows beside these values: the view, and what that view uses."""
-    return ("compare", *_SHOWN[word(values, "compare")](values))
+    return ("compare", *VIEWS[word(values, "compare")].knobs(values))
 
 
 def compare_blocks(
@@ -1189,4 +1186,4 @@ def compare_blocks(
         styles: hue and dash of every function.
         described: of each chosen function, its name with its settings, for captions.
     """
-    return VIEWS[word(values, "compare")](Chosen(values, names, settings, styles, described))
+    return VIEWS[word(values, "compare")].blocks(Chosen(values, names, settings, styles, described))

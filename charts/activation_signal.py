@@ -1,6 +1,7 @@
 """The Signal tab of the activations page: a normal signal before and after the functions, bin by bin."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import altair as alt
@@ -13,7 +14,7 @@ from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS
 from core.knobs import Knob, number
 from core.moments import Moments, SlopeChain, sample_moments, signal_moments, slope_chain
-from core.propagation import FLOAT32_TINY
+from core.propagation import FLOAT32_TINY, propagate_theory
 from core.special import normal_pdf
 from core.streams import stream
 
@@ -76,6 +77,11 @@ def _shares(f_of: Array, weights: Array, low: float, high: float) -> Array:
     inside = np.isfinite(f_of)
     shares, _ = np.histogram(f_of[inside], bins=_BINS, range=(low, high), weights=weights[inside])
     return np.asarray(shares)
+
+
+def _rounded(mean: float, scale: float) -> float:
+    """Return 0 for the mean of an odd function, which quadrature gives to rounding."""
+    return 0.0 if abs(mean) < 1e-12 * scale else mean
 
 
 def _histogram(
@@ -161,7 +167,7 @@ def _histogram(
         title="A signal before and after",
         caption=(
             f"z ~ N({number(mu)}, {number(sigma)}²), {_DRAWS:,} draws, seed 0, in {_BINS} bins; "
-            f"{', '.join(described) or 'no function'}."
+            f"{', '.join(described) or 'no function'}, without the weight w."
         ),
         key=(
             "Bars: share of the draws in each bin, every row to its own scale. Small dots: exact shares. "
@@ -177,26 +183,37 @@ def _links(
     settings: Mapping[str, Settings],
     own: Callable[[str, str], str],
     gains: Mapping[str, float],
-) -> list[Link]:
+) -> list[Block]:
     """Lead to the Initialization page with a function, its settings and the gain that suits its signal.
 
     ``own`` gives the name of a function's knob in links, the same on both pages. A gain out of the range of the
     page gets no link.
     """
     (knob,) = INITIALIZERS["custom"].knobs
-    links = []
+    links: list[Block] = []
+    ends = []
     for name in names:
-        if knob.low <= gains[name] <= knob.high:
-            values = {own(name, key): value for key, value in settings[name].items()}
-            links.append(
-                Link(
-                    f"{name} with gain {number(gains[name])}",
-                    {"activation": name, **values, "schemes": ("custom", "He normal", "Glorot normal"),
-                     "custom_gain": round(gains[name], 4)},
-                    page="initialization",
-                )
-            )  # fmt: skip
-    return links
+        if not knob.low <= gains[name] <= knob.high:
+            continue
+        gain = round(gains[name], 4)
+        factor, end = _through_depth(name, tuple(sorted(settings[name].items())), gain)
+        ends.append(f"{name} ×{number(factor, 4)} a layer, to {number(end)}")
+        values = {own(name, key): value for key, value in settings[name].items()}
+        links.append(
+            Link(
+                f"{name} with gain {number(gains[name])}",
+                {"activation": name, **values, "schemes": ("custom", "He normal", "Glorot normal"), "custom_gain": gain},
+                page="initialization",
+            )
+        )  # fmt: skip
+    if not links:
+        return []
+    text = (
+        "A weight spread of 1/√E f′² over √fan_in keeps the gradient's size in one layer with this input. Deeper layers "
+        f"see other inputs; after {_DEPTH} layers with that gain, theory says of the gradient's rms: {'; '.join(ends)}. "
+        "See it measured:"
+    )
+    return [text, *links]
 
 
 # Chains of slopes
@@ -287,7 +304,7 @@ def _chain_figure(
         ),
         key=(
             f"Lines and bands: median, 10th to 90th percentile of those of {_CHAINS} chains that are not exactly 0. "
-            "Small dots: layers times E log₁₀|f′|, given f′ ≠ 0."
+            "Small dots: layers times E log₁₀|f′|, given f′ ≠ 0; medians run above them where slopes are skewed."
         ),
         alt="Logarithm of the product of slopes against the number of layers, one line a function.",
     )
@@ -295,19 +312,27 @@ def _chain_figure(
 
 # The tab
 
+_FAR = 1000  # layers beyond which nobody asks when a product ends
+_DEPTH, _WIDTH = 50, 64  # the default networks of the Initialization page
 _COLUMNS = ("mean", "variance", "second", "slope_second", "share_saturated", "share_zero")
 _HEAD = (
-    "",
-    "E f",
-    "Var f",
-    "E f²",
-    "E f′²",
-    "saturated",
-    "slope 0",
-    "1/√E f²",
-    "1/√E f′²",
-    "float32 ends at layer",
+    *("", "E f", "Var f", "E f²", "E f′²", "slope under 1%", "slope 0", "1/√E f²", "1/√E f′²"),
+    f"product of slopes under {number(FLOAT32_TINY, 2)} from layer",
 )
+
+
+@lru_cache(maxsize=64)
+def _through_depth(name: str, settings: tuple[tuple[str, float], ...], gain: float) -> tuple[float, float]:
+    """Return by what a layer multiplies the gradient's rms through fifty layers of that gain, and its end."""
+    theory = propagate_theory(
+        ACTIVATIONS[name],
+        [INITIALIZERS["custom"].at(gain=gain)],
+        depth=_DEPTH,
+        width=_WIDTH,
+        knobs=dict(settings),
+    )
+    end = float(theory.gradient_rms[0, 0] / theory.gradient_rms[0, -1])
+    return end ** (1 / _DEPTH), end
 
 
 def signal_blocks(
@@ -328,7 +353,9 @@ def signal_blocks(
     worst = 0.0
     for name in names:
         entry, knobs = ACTIVATIONS[name], settings[name]
-        exact[name] = moments = signal_moments(entry, mu=mu, sigma=sigma, knobs=knobs)
+        moments = signal_moments(entry, mu=mu, sigma=sigma, knobs=knobs)
+        moments = replace(moments, mean=_rounded(moments.mean, moments.second**0.5))
+        exact[name] = moments
         drawn = sample_moments(entry, mu=mu, sigma=sigma, n=_DRAWS, seed=0, knobs=knobs)
         chain = slope_chain(entry, mu=mu, sigma=sigma, layers=_LAYERS, n=_CHAINS, seed=0, knobs=knobs)
         pairs = [
@@ -346,7 +373,7 @@ def signal_blocks(
                 *(f"{number(a)} ({number(b)})" for a, b, _ in pairs),
                 number(moments.gain_forward),
                 number(moments.gain_backward),
-                "never" if under is None else str(under),
+                "never" if under is None else str(under) if under <= _FAR else f"beyond {_FAR}",
             ]
         )
         part = _chain_part(chain)
@@ -354,22 +381,29 @@ def signal_blocks(
             style = styles[name]
             parts.append({**part, "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash)})
             ends.append((name, style.slot, float(part["typical"][-1]), int(part["layer"][-1])))  # type: ignore[index]
-    if not parts:  # every product is exactly 0: a line through one point, which draws nothing
-        origin: Part = {name: [0.0] for name in ("typical", "low", "high", "theory")}
-        parts.append({"layer": [0], **origin, "name": "", "slot": theme.MUTED, "dash": 0})
-        ends.append(("every product is exactly 0" if names else "", theme.MUTED, 0.0, 0))
     before, apart = _histogram(names, settings, styles, described, exact, mu, sigma)
     blocks: list[Block] = [before]
     if not names:
-        return [*blocks, "Choose at least one function.", _chain_figure(parts, ends, described, mu, sigma)]
+        return [*blocks, "Choose at least one function."]
     blocks += [
         f"The bars stay within {number(apart, 2)} standard errors of their exact shares. In the table each cell is the "
         f"quadrature, and in parentheses {_DRAWS:,} draws; they differ by at most {number(worst, 2)} standard errors. "
-        "*Saturated*: slope under 1% of the function's largest. The last column: the layer at which the typical product "
-        "of slopes leaves float32 or is exactly 0.\n\n" + table(_HEAD, lines),
-        _chain_figure(parts, ends, described, mu, sigma),
-        "Weights with standard deviation 1/√E f′² over √fan_in keep the gradient's size at this input. See such layers, "
-        "fifty deep:",
-        *_links(names, settings, own, {name: moments.gain_backward for name, moments in exact.items()}),
+        "*Slope under 1%* of the function's own largest: saturation, and for functions whose slope changes sign the "
+        f"surroundings of its zeros. The last column: the layer from which exp(l · E ln|f′|) is below {number(FLOAT32_TINY, 2)}, "
+        "the smallest normal number of float32, or half of the products are exactly 0. The functions are taken without "
+        "the weight w.\n\n" + table(_HEAD, lines),
     ]
+    if parts:
+        blocks.append(_chain_figure(parts, ends, described, mu, sigma))
+    else:
+        blocks.append("Every product of slopes is exactly 0: no gradient passes even one layer.")
+    if (mu, sigma) == (0.0, 1.0):
+        blocks += _links(
+            names, settings, own, {name: moments.gain_backward for name, moments in exact.items()}
+        )
+    else:
+        blocks.append(
+            "The Initialization page feeds its networks N(0, 1). Set μ = 0 and σ = 1 for links to fifty layers with the "
+            "gain 1/√E f′²."
+        )
     return blocks

@@ -10,9 +10,10 @@ import altair as alt
 import numpy as np
 
 from charts import progress, theme
+from charts.describe import defaults, described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.raster import two_class_image
-from charts.topic import Block
+from charts.topic import Block, real, whole, word
 from core.activations import ACTIVATIONS, sigmoid
 from core.datasets import DATASETS
 from core.initializers import INITIALIZERS
@@ -31,6 +32,7 @@ from core.optimizers import OPTIMIZERS
 from core.streams import stream
 
 Array = np.ndarray
+Bools = np.ndarray
 Settings = Mapping[str, float]
 Items = tuple[tuple[str, float], ...]  # settings that a cache can look up
 
@@ -43,6 +45,7 @@ _COMPARED = ("ReLU", "leaky ReLU", "ELU", "GELU")
 _LAYER_HUES = ("blue", "green", "purple")
 _DIED, _REVIVED = -0.055, -0.15  # where the two lanes of events lie, below the axis of shares
 _LANE = 0.024  # between the layers of a lane
+_UNDEFINED = "–"
 _HIGHEST = 1e9  # loss that a panel still shows; above it a log axis would show nothing else
 
 # Side by side
@@ -105,18 +108,6 @@ def _items(settings: Settings) -> Items:
     return tuple(sorted(settings.items()))
 
 
-def _defaults(name: str) -> dict[str, float]:
-    return {knob.name: float(knob.default) for knob in ACTIVATIONS[name].knobs}  # type: ignore[arg-type]
-
-
-def _describe(name: str, settings: Settings) -> str:
-    """Name a function with its settings: ``leaky ReLU (a 0.01)``."""
-    text = ", ".join(
-        f"{knob.symbol or knob.name} {number(settings[knob.name], 4)}" for knob in ACTIVATIONS[name].knobs
-    )
-    return f"{name} ({text})" if text else name
-
-
 def _shape(layers: int) -> str:
     return "-".join(["2", *[str(_UNITS)] * layers, "1"])
 
@@ -132,6 +123,11 @@ def _percent(share: float, digits: int = 3) -> str:
 def _listed(names: Sequence[str]) -> str:
     """Write names as a list in a sentence: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _cell(text: str) -> str:
+    """Write a table's cell; a dash where a run that is no longer finite leaves it undefined."""
+    return _UNDEFINED if text == "NaN" else text
 
 
 def _drawn(loss: Array) -> Array:
@@ -271,12 +267,14 @@ def _run_figure(run: Training, setting: str) -> Figure:
     units: list[Part] = []
     events: list[Part] = []
     for layer, (name, slot) in enumerate(zip(names, slots, strict=True)):
-        share, on_batch = run.dead[:, layer], run.dead_on_batch[:, layer]
+        share, on_batch = (
+            np.where(run.finite, shares[:, layer], np.nan) for shares in (run.dead, run.dead_on_batch)
+        )
         units.append({"step": step, "y": share, "batch": on_batch, "line": name, "slot": np.int8(slot)})
-        for lane, counts, word in ((_DIED, run.died, "died"), (_REVIVED, run.revived, "revived")):
-            moved = counts[:, layer] > 0
+        for lane, counts, verb in ((_DIED, run.died, "died"), (_REVIVED, run.revived, "revived")):
+            moved = run.finite & (counts[:, layer] > 0)
             if moved.any():
-                notes = [f"{count} of {name} {word}" for count in counts[moved, layer]]
+                notes = [f"{count} of {name} {verb}" for count in counts[moved, layer]]
                 events.append({"step": step[moved], "y": lane - layer * _LANE, "note": notes, "slot": np.int8(slot),
                                "shown": True})  # fmt: skip
     nothing: Part = {"step": [0], "y": _DIED, "note": "", "slot": theme.MUTED, "shown": False}
@@ -286,7 +284,7 @@ def _run_figure(run: Training, setting: str) -> Figure:
     flat = not len(kept) or not kept.max() > 1.2 * kept.min()  # a log axis needs more than one number
     stops = _stops(run)
     said, blanks = "\n".join(text for _, text in stops), [""] * (len(stops) - 1)
-    ends = np.array([_last(run.dead[:, layer], 0.0) for layer in range(layers)])
+    ends = np.array([_last(run.dead[run.finite, layer], 0.0) for layer in range(layers)])
     hue = theme.SLOTS["vermilion"]
     middle = _LANE * (layers - 1) / 2
     return Figure(
@@ -316,7 +314,7 @@ def _run_figure(run: Training, setting: str) -> Figure:
         key=(
             "Dead: the slope is exactly 0 at every point. Lines: on all data. Thin: on the mini-batch of the step "
             "alone. Ticks below: steps at which a unit dies or revives on all data, in the color of its layer. Red: the loss "
-            f"leaves the panel at {number(_HIGHEST)}, or the run is no longer finite."
+            f"leaves the panel at {number(_HIGHEST)}, or the run is no longer finite; from there nothing is counted."
         ),
         alt="Share of dead units by layer, left, with deaths and revivals as ticks below, and loss, right, against the step.",
     )  # fmt: skip
@@ -340,22 +338,24 @@ def _run_text(run: Training) -> str:
     total = layers * _UNITS
     start, died, revived = (
         round(float(counts))
-        for counts in (_UNITS * np.nansum(run.dead[0]), run.died.sum(), run.revived.sum())
+        for counts in (_UNITS * np.nansum(run.dead[0]), run.deaths.sum(), run.revivals.sum())
     )
+    stopped = int(run.diverged_at)
     text = (
-        f"Of {total} hidden units, {start} {_are(start)} dead on all data at the start. On the way there {_are(died)} "
+        f"Of {total} hidden units, {start} {_are(start)} dead on all data at the start. "
+        f"{f'In {_STEPS} steps' if stopped < 0 else 'While the run is finite'} there {_are(died)} "
         f"{died} {_plural(died, 'death')} and {revived} {_plural(revived, 'revival')}"
     )
     if revived:
-        last = int(run.step[np.flatnonzero(run.revived.sum(axis=1))[-1]])
+        last = int(run.step[np.flatnonzero(run.finite & (run.revived.sum(axis=1) > 0))[-1]])
         text += f", the last one at step {last}"
     final = run.dead[-1]
-    if np.isfinite(final).all():
+    if stopped < 0:
         shares = ", ".join(f"{_percent(float(s))} of layer {k}" for k, s in enumerate(final, start=1))
         text += f"; at the end {shares} {_are(2)} dead. "
     else:
         text += ". "
-    first = int(run.revived[:, 0].sum())
+    first = int(run.revivals[0])
     text += (
         "A dead unit of layer 1 cannot revive here: it sees the data, which never move, and the gradient of its own "
         f"weights is exactly 0; measured: {first} {_plural(first, 'revival')}. Higher layers revive when the layers "
@@ -376,8 +376,7 @@ def _loss_text(run: Training) -> str:
     stopped, begin, end = int(run.diverged_at), float(run.loss[0]), float(run.loss[-1])
     if stopped >= 0:
         return (
-            f"The run diverges: from step {stopped} on it is not finite, and the shares are undefined "
-            "where a NaN has come in."
+            f"The run diverges: from step {stopped} on it is not finite, and nothing is counted from there."
         )
     text = f"The loss goes from {number(begin)} to {number(end)}, with {_percent(float(run.accuracy[-1]))} of the points right."
     if not end <= begin:
@@ -388,22 +387,23 @@ def _loss_text(run: Training) -> str:
 # Dying units: the same with other functions
 
 
-def _compared_text(runs: Mapping[str, Training], described: Mapping[str, str], data: str, bias: float) -> str:
+def _compared_text(runs: Mapping[str, Training], names: Mapping[str, str], data: str, bias: float) -> str:
     lines = []
+    overflown = []
     for name, run in runs.items():
         stopped = int(run.diverged_at)
-        lines.append(
-            [
-                f"**{described[name]}**",
-                _percent(float(run.dead[-1].mean())),
-                _percent(float(run.never_positive[-1].mean())),
-                str(int(run.died.sum())),
-                str(int(run.revived.sum())),
-                number(float(run.loss[-1])),
-                _percent(float(run.accuracy[-1])),
-                "never" if stopped < 0 else f"step {stopped}",
-            ]
-        )
+        ends = [
+            _percent(float(run.dead[-1].mean())),
+            _percent(float(run.never_positive[-1].mean())),
+            str(int(run.deaths.sum())),
+            str(int(run.revivals.sum())),
+            number(float(run.loss[-1])),
+            _percent(float(run.accuracy[-1])),
+        ]
+        if stopped >= 0:
+            overflown.append(f"{names[name]} from step {stopped}")
+            ends = [cell if k in (2, 3) else _UNDEFINED for k, cell in enumerate(ends)]
+        lines.append([f"**{names[name]}**", *ends, "never" if stopped < 0 else f"step {stopped}"])
     points, _ = DATASETS[data].draw(_POINTS, _NOISE, stream(0))
     expected = never_positive_theory(points, std=float(_DYING_INITIALIZER.std(2, _UNITS)), bias=bias)
     drawn = float(next(iter(runs.values())).never_positive[0, 0])
@@ -416,6 +416,12 @@ def _compared_text(runs: Mapping[str, Training], described: Mapping[str, str], d
         "The same network, data, seed, batches and rate with other functions. *Dead*: slope exactly 0 at every point; "
         "*never positive*: z ≤ 0 at every point, where a function with a slope left goes on learning.\n\n"
         + table(head, lines)
+        + (
+            f"\n\nNo longer finite: {_listed(overflown)} on. Deaths and revivals are counted up to there, and what "
+            f"the end would have been is undefined ({_UNDEFINED})."
+            if overflown
+            else ""
+        )
         + f"\n\nAt the start {_percent(drawn)} of the units of layer 1 are never positive, whatever the function. "
         f"For normal weights and these points theory says {_percent(expected)}"
         + (f", ±{_percent(error, 2)} for {_UNITS} units." if error else ".")
@@ -453,6 +459,7 @@ def _sweep_spec(width: int) -> Spec:
             if name == "dead"
             else alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID)
         )
+        y = alt.Y("y:Q", title=None, scale=scale, axis=axis)
         base = alt.Chart(named(name))
         here = alt.Chart(named("here"))
         extra = [
@@ -467,8 +474,18 @@ def _sweep_spec(width: int) -> Spec:
             here.mark_rule(strokeDash=[5, 4], strokeWidth=1).encode(
                 x=x, color=theme.ink("muted"), opacity=theme.SHOWN
             ),
-            base.mark_line(point=alt.OverlayMarkDef(size=22)).encode(
-                x=x, y=alt.Y("y:Q", title=None, scale=scale, axis=axis), detail="line:N", color=theme.color()
+            base.mark_line().encode(x=x, y=y, detail="line:N", color=theme.color()),
+            base.mark_point(filled=True, size=22).encode(
+                x=x,
+                y=y,
+                color=theme.color(),
+                opacity=alt.condition("datum.every", alt.value(1), alt.value(0)),
+            ),
+            base.mark_point(filled=False, size=60, strokeWidth=1.3).encode(
+                x=x,
+                y=y,
+                color=theme.color(),
+                opacity=alt.condition("datum.every", alt.value(0), alt.value(1)),
             ),
             alt.Chart(named(f"{name}_ends"))
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
@@ -508,15 +525,22 @@ def _sweep(
 def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: float) -> list[Block]:
     """Draw a sweep and say what it shows; ``chosen`` is the rate of the run above it."""
     lr = sweep.lr
-    diverged = (sweep.diverged_at >= 0) | ~(sweep.loss <= sweep.start_loss)
-    with np.errstate(invalid="ignore", over="ignore"):
-        dead = np.mean(sweep.dead, axis=2)
-        loss = np.median(sweep.loss, axis=1)
+    finite = sweep.diverged_at < 0
+    diverged = ~(finite & (sweep.loss <= sweep.start_loss))
+    kept = finite.sum(axis=1)
+    every = kept == finite.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dead = np.where(finite, sweep.dead, 0).sum(axis=2) / kept  # NaN where no seed is left
+        loss = np.median(
+            np.where(finite, sweep.loss, np.inf), axis=1
+        )  # a run that overflows is above all others
     dead_parts: list[Part] = []
     ends = []
     for layer, share in enumerate(dead):
         slot = theme.SLOTS[_LAYER_HUES[layer]]
-        dead_parts.append({"lr": lr, "y": share, "line": f"layer {layer + 1}", "slot": np.int8(slot)})
+        dead_parts.append(
+            {"lr": lr, "y": share, "every": every, "line": f"layer {layer + 1}", "slot": np.int8(slot)}
+        )
         ends.append((_last(share, 0.0), f"layer {layer + 1}", slot))
     start = float(np.median(sweep.start_loss))
     drawn = np.isfinite(loss) & (loss > 0) & (loss < 100 * start)
@@ -537,7 +561,7 @@ def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: f
         build=_sweep_spec,
         data={
             "dead": rows(*dead_parts),
-            "loss": rows(lr=lr, y=shown_loss, line="median loss", slot=np.int8(hue)),
+            "loss": rows(lr=lr, y=shown_loss, every=every, line="median loss", slot=np.int8(hue)),
             "diverged": region,
             "here": rows(lr=[min(max(chosen, lr[0]), lr[-1])], label="the run above", shown=inside),
             "dead_ends": rows(
@@ -557,27 +581,57 @@ def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: f
         },
         title=f"Dead {hidden} units against the learning rate",
         caption=f"{setting}, {_STEPS} steps at each of {lr.size} rates, seeds 0 to 2; the run above at {number(chosen)}.",
-        key="Dead: the slope is exactly 0 at every point of the data. Red: at least half of the runs diverge.",
+        key=(
+            "Dead: the slope is exactly 0 at every point of the data; mean over the seeds whose run stays finite. Dots: "
+            "all of them do; rings: one or two do. In the median a run that overflows has the highest loss. Red: at least half "
+            "of the runs diverge, each rate with half of the step to its neighbors."
+        ),
         alt="Share of dead units by layer, left, and loss, right, against the learning rate.",
     )
-    calm = ~diverged.any(axis=1)
+    return [figure, _sweep_text(sweep, dead, loss, diverged)]
+
+
+def _sweep_text(sweep: LearningRateSweep, dead: Array, loss: Array, diverged: Bools) -> str:
+    """Say what a sweep shows.
+
+    Args:
+        sweep: K rates, S seeds.
+        dead: (layers, K), mean shares of the seeds that stay finite.
+        loss: (K,), medians at the end.
+        diverged: (K, S).
+    """
+    lr = sweep.lr
     text = ""
     if np.isfinite(dead[:, 0]).all():
-        most = _percent(float(dead[:, 0].max()))
-        text = f"At the smallest rate {number(float(lr[0]))}, {most} of a layer's units are dead. "
+        some = "" if np.all(sweep.diverged_at[0] < 0) else ", over the seeds that stay finite"
+        share = _most_dead(dead[:, 0])
+        text = f"At the smallest rate, {number(float(lr[0]))}, {share or 'no unit'} {_are(1 if not share else 2)} dead{some}. "
+    calm = ~diverged.any(axis=1)
     if calm.any():
         worst = int(np.argmax(np.where(calm, dead.max(axis=0), -1.0)))
-        text += (
-            f"Among the rates at which no run diverges, most are dead at {number(float(lr[worst]))}: "
-            f"{_percent(float(dead[:, worst].max()))} of a layer, with a median loss of {number(float(loss[worst]))} "
-            f"({number(start)} at the start). "
-        )
-    if bad.any():
-        first = number(float(lr[int(np.argmax(bad))]))
-        text += f"The smallest rate at which at least half of the runs diverge is {first}."
-    else:
-        text += "At no rate do half of the runs diverge."
-    return [figure, text]
+        most = _most_dead(dead[:, worst])
+        if most:
+            text += (
+                f"Among the rates at which no run diverges, most are dead at {number(float(lr[worst]))}: "
+                f"{most}, with a median loss of {number(float(loss[worst]))} "
+                f"({number(float(np.median(sweep.start_loss)))} at the start). "
+            )
+        else:
+            text += "At no rate at which no run diverges is a unit dead. "
+    bad = diverged.mean(axis=1) >= 0.5
+    if not bad.any():
+        return text + "At no rate do half of the runs diverge."
+    first = int(np.argmax(bad))
+    text += f"The smallest rate at which at least half of the runs diverge is {number(float(lr[first]))}"
+    if first:
+        text += f"; the red begins halfway to it, at {number(math.sqrt(lr[first - 1] * lr[first]))}"
+    return text + "."
+
+
+def _most_dead(shares: Array) -> str:
+    """Say how many units of the layer with most dead ones are dead, ``8.33% of layer 2``; nothing if none is."""
+    worst = int(np.argmax(shares))
+    return f"{_percent(float(shares[worst]))} of layer {worst + 1}" if shares[worst] > 0 else ""
 
 
 def dying_blocks(
@@ -597,7 +651,7 @@ def dying_blocks(
     Returns:
         the figure of the run and its text, the table, the figure of the sweep and its text.
     """
-    settings = {name: _defaults(name) for name in _COMPARED} | {hidden: dict(knobs)}
+    settings = {name: defaults(ACTIVATIONS[name]) for name in _COMPARED} | {hidden: dict(knobs)}
     order = [hidden, *(name for name in settings if name != hidden)]
     # A sweep takes about as long as two runs, which measure at every step.
     shares = _shares(
@@ -608,17 +662,17 @@ def dying_blocks(
         for name, share in zip(order, shares, strict=False)
     }
     sweep = _sweep(hidden, _items(knobs), data, bias, batch, layers, shares[-1])
-    described = {name: _describe(name, settings[name]) for name in settings}
+    names = {name: described(name, settings[name]) for name in settings}
     batches = f"mini-batches of {batch}" if _some(batch) else "all of them in every step"
     setting = (
-        f"{_shape(layers)} network, {described[hidden]}, {_DYING_INITIALIZER.name}, bias {number(bias)} at the start, "
+        f"{_shape(layers)} network, {names[hidden]}, {_DYING_INITIALIZER.name}, bias {number(bias)} at the start, "
         f"{_POINTS} points of {data} with noise {number(_NOISE)}, {batches}, squared error, gradient descent"
     )
     run = trained[hidden]
     blocks: list[Block] = [
         _run_figure(run, f"{setting} with learning rate {number(lr)}, seed 0"),
         _run_text(run),
-        _compared_text({name: trained[name] for name in settings}, described, data, bias),
+        _compared_text({name: trained[name] for name in settings}, names, data, bias),
         *_sweep_blocks(sweep, hidden, setting, lr),
     ]
     progress.report(1.0, "Trained")
@@ -665,16 +719,54 @@ def _trained(
     return _Trained(run, tuple(two_class_image(p) for p in sigmoid(field.output)))
 
 
+def default_runs(names: Sequence[str]) -> dict[str, Training]:
+    """Train networks as the Train tab does before any of its controls is moved; what either trained is kept."""
+    choice = {knob.name: knob.default for knob in TRAIN_KNOBS}
+    shares = _shares([f"Training with {name}" for name in names], [1.0] * len(names))
+    return {
+        name: _trained(
+            name,
+            _items(defaults(ACTIVATIONS[name])),
+            word(choice, "problem"),
+            real(choice, "train_lr"),
+            whole(choice, "train_layers"),
+            whole(choice, "train_seed"),
+            share,
+        ).run
+        for name, share in zip(names, shares, strict=True)
+    }
+
+
 def _examples(problem: str, seed: int) -> tuple[Array, Array]:
     return DATASETS[problem].draw(_EXAMPLES, _SPREAD, stream(seed, _DATA))
 
 
 @lru_cache(maxsize=16)
 def _train_spec(width: int) -> Spec:
+    return _side_by_side_spec(width, _TRAINED)
+
+
+@lru_cache(maxsize=16)
+def _train_spec_of_two(width: int) -> Spec:
+    return _side_by_side_spec(width, 2)
+
+
+@lru_cache(maxsize=16)
+def _train_spec_of_one(width: int) -> Spec:
+    return _side_by_side_spec(width, 1)
+
+
+def _side_by_side_spec(width: int, panels: int) -> Spec:
+    """Lay out the losses beside one, two or four pictures."""
     narrow = width < NARROW
-    side = (width - 74) // 2 if narrow else round(0.195 * width)
-    left = width - 135 if narrow else width - 2 * side - 215
-    tall = 250 if narrow else 2 * side + 46
+    pair, gap = round(0.39 * width) + 16, 16
+    tall = 250 if narrow else pair + 30
+    if narrow:
+        side = (width - 74) // 2 if panels > 1 else width - 58
+    else:
+        side = {1: tall, 2: (tall - 46) // 2}.get(panels, (pair - gap) // 2)
+    across = {1: side, 2: side}.get(panels, pair)
+    left = width - 135 if narrow else width - across - 199
     epoch = alt.param(
         name="now",
         value=_EPOCHS,
@@ -691,6 +783,7 @@ def _train_spec(width: int) -> Spec:
     curves = alt.Chart(named("curves"))
     moment = alt.Chart(named("moments")).transform_filter(present)
     loss = alt.layer(
+        alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y, color=theme.ink("muted")),
         alt.Chart(named("chance"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1)
         .encode(y=y, color=theme.ink("muted")),
@@ -748,8 +841,18 @@ def _train_spec(width: int) -> Spec:
             .encode(x=alt.value(0), y=alt.value(-5), text="label:N", color=theme.color()),
         ).properties(width=side, height=side, name=f"panel{panel}")
 
-    upper, lower = (alt.hconcat(square(k), square(k + 1), spacing=16) for k in (0, 2))
-    squares = alt.vconcat(upper, lower, spacing=20)
+    squares: Panel
+    if panels == 1:
+        squares = square(0)
+    elif panels == 2:
+        squares = (
+            alt.hconcat(square(0), square(1), spacing=gap)
+            if narrow
+            else alt.vconcat(square(0), square(1), spacing=20)
+        )
+    else:
+        upper, lower = (alt.hconcat(square(k), square(k + 1), spacing=gap) for k in (0, 2))
+        squares = alt.vconcat(upper, lower, spacing=20)
     both = alt.vconcat(loss, squares) if narrow else alt.hconcat(loss, squares)
     return assemble(both.resolve_scale(color="shared", shape="shared").add_params(epoch), theme.config())
 
@@ -798,14 +901,16 @@ def _train_figure(
     seen = drawn["loss"].to_numpy()
     seen = seen[np.isfinite(seen)]
     low, high = np.log10([min([*seen, math.log(2)]), max([*seen, math.log(2)])])
-    placed = spread(np.log10([end for end, _, _ in ends]), 0.05 * max(high - low, 0.3), low, high)
+    low = min(low, high - 1)  # a decade at least, or the axis has no number
+    placed = spread(np.log10([end for end, _, _ in ends]), 0.05 * (high - low), low, high)
     points, kinds = _examples(problem, seed)
     hues = np.array([theme.SLOTS[hue] for hue in theme.CLASSES], dtype=np.int8)
     shown = {f"shown{panel}": panel < len(trained) for panel in range(_TRAINED)}
     return Figure(
         name="activations/train",
-        build=_train_spec,
+        build={1: _train_spec_of_one, 2: _train_spec_of_two}.get(len(trained), _train_spec),
         data={
+            "reach": rows(loss=[10.0**low, 10.0**high]),
             "curves": drawn,
             "pictures": rows(*pictures),
             "points": rows(x=points[:, 0], y=points[:, 1], kind=kinds.astype(str), slot=hues[kinds], **shown),
@@ -835,31 +940,40 @@ def _end_label(name: str, run: Training) -> str:
     return name if stopped < 0 else f"{name}: NaN at {stopped}"
 
 
-def _train_text(trained: Mapping[str, _Trained], described: Sequence[str]) -> str:
+def _train_text(trained: Mapping[str, _Trained], names: Sequence[str]) -> str:
     lines = []
-    for text, (run, _) in zip(described, trained.values(), strict=True):
+    for text, (run, _) in zip(names, trained.values(), strict=True):
         stopped = int(run.diverged_at)
         since = _solved(run)
         lines.append(
             [
                 f"**{text}**",
-                number(float(run.loss[-1])),
-                _percent(float(run.accuracy[-1])),
+                _cell(number(float(run.loss[-1]))),
+                _cell(_percent(float(run.accuracy[-1]))),
                 "never" if since is None else f"epoch {since}",
                 "never" if stopped < 0 else f"epoch {stopped}",
             ]
         )
     solved = [name for name, (run, _) in trained.items() if _solved(run) is not None]
     last = {name: float(run.loss[-1]) for name, (run, _) in trained.items() if np.isfinite(run.loss[-1])}
-    said = f"{_listed(solved)} {'gets' if len(solved) == 1 else 'get'} every point right" if solved else (
-        "none gets every point right"
-    )  # fmt: skip
-    if last:
-        best = min(last, key=lambda name: last[name])
-        said += f"; the lowest loss is that of {best}, {number(last[best])}"
+    if len(trained) == 1:
+        (name,) = trained
+        said = f"{name} {'gets' if solved else 'does not get'} every point right"
+        if last:
+            begin = number(float(trained[name].run.loss[0]))
+            said += f"; its loss goes from {begin} to {number(last[name])}"
+        rank = "try others"
+    else:
+        said = f"{_listed(solved)} {'gets' if len(solved) == 1 else 'get'} every point right" if solved else (
+            "none gets every point right"
+        )  # fmt: skip
+        rank = "try others before you rank them"
+        if len(last) > 1:
+            best = min(last, key=lambda name: last[name])
+            said += f"; the lowest loss is that of {best}, {number(last[best])}"
     head = ["", "loss at the end", "points right", "all right from", "not finite from"]
     return (
-        f"After {_EPOCHS} epochs {said}. It is one problem with one seed: try others before you rank them.\n\n"
+        f"After {_EPOCHS} epochs {said}. It is one problem with one seed: {rank}.\n\n"
         + table(head, lines)
         + f"\n\nMeasured every {_RECORD_EVERY} epochs. *All right from*: from there to the end."
     )
@@ -908,11 +1022,11 @@ def train_blocks(
         name: _trained(name, _items(settings[name]), problem, lr, layers, seed, share)
         for name, share in zip(names, shares, strict=True)
     }
-    described = [_describe(name, settings[name]) for name in names]
+    texts = [described(name, settings[name]) for name in names]
     caption = (
-        f"{_shape(layers)} network with {', '.join(described)}; {_TRAIN_INITIALIZER.name} for all, biases 0, the same "
+        f"{_shape(layers)} network with {', '.join(texts)}; {_TRAIN_INITIALIZER.name} for all, biases 0, the same "
         f"draws; {_EXAMPLES} points of {problem} with noise {number(_SPREAD)}, all in every step, cross-entropy, "
         f"{_TRAIN_OPTIMIZER.name} with learning rate {number(lr)}, {_EPOCHS} epochs; seed {seed}."
     )
     progress.report(1.0, "Trained")
-    return [_train_figure(trained, styles, problem, seed, caption), _train_text(trained, described)]
+    return [_train_figure(trained, styles, problem, seed, caption), _train_text(trained, texts)]

@@ -14,11 +14,12 @@ from charts.activation_compare import COMPARE_KNOBS, compare_blocks, compare_kno
 from charts.activation_notes import MEASURES
 from charts.activation_signal import SIGNAL_KNOBS, signal_blocks
 from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, train_blocks
+from charts.describe import described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
-from core.activations import ACTIVATIONS
+from core.activations import ACTIVATIONS, Activation
 from core.knobs import Knob, aliases_of, latex, number
-from core.properties import Flat, flat_regions, second_derivative
+from core.properties import Bound, Flat, borders, flat_regions, second_derivative, slope_bounds
 
 Array = np.ndarray
 
@@ -33,6 +34,7 @@ STYLES = theme.styles(
         "ELU": ("ochre", 0),
         "SELU": ("indigo", 0),
         "SiLU": ("crimson", 0),
+        "Mish": ("indigo", 1),
         "hard sigmoid": ("vermilion", 1),
         "hard tanh": ("purple", 1),
         "ReLU6": ("blue", 1),
@@ -82,6 +84,10 @@ def _knobs() -> dict[str, Knob]:
     return {knob.name: knob for knob in knobs}
 
 
+def _names(knobs: Sequence[Knob]) -> tuple[str, ...]:
+    return tuple(knob.name for knob in knobs)
+
+
 def _chosen(values: Values) -> tuple[str, ...]:
     return words(values, "functions")
 
@@ -89,8 +95,25 @@ def _chosen(values: Values) -> tuple[str, ...]:
 def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(_own(name, knob.name) for name in _chosen(values) for knob in ACTIVATIONS[name].knobs)
     # The knobs of the tabs have their controls there.
-    tabs = (*_ALWAYS, *compare_knobs(values), *choice_knobs(values))
-    return (Group(("functions", "weight", *own, "curvature")), Group(tabs, resting=True))
+    beside = (own_of for tab in ("Compare", "Dying ReLU", "Train") for own_of in _tab_own(tab, values))
+    tabs = dict.fromkeys((*_ALWAYS, *filter(None, compare_knobs(values)), *choice_knobs(values), *beside))
+    resting = Group(tuple(tabs), resting=True)
+    if len(own) <= 3:
+        return (Group(("functions", "weight", *own, "curvature")), resting)
+    return (Group(("functions", "weight", "curvature")), Group(own, "Settings of the functions"), resting)
+
+
+def _tab_own(tab: str, values: Values) -> tuple[str, ...]:
+    """Name the own knobs of the functions that a tab uses and the panel does not show."""
+    used = {
+        "Compare": (*words(values, "differ"), word(values, "against"))
+        if word(values, "compare") == "differences"
+        else (),
+        "Dying ReLU": (word(values, "hidden"),),
+        "Train": words(values, "trained"),
+    }
+    names = [name for name in dict.fromkeys(used[tab]) if name not in _chosen(values)]
+    return tuple(_own(name, knob.name) for name in names for knob in ACTIVATIONS[name].knobs)
 
 
 def _settings(name: str, values: Values) -> dict[str, float]:
@@ -98,6 +121,7 @@ def _settings(name: str, values: Values) -> dict[str, float]:
 
 
 _PANELS = ("value", "slope", "curvature")
+_PATCH = "M-0.62,-0.28h1.24v0.56h-1.24Z"  # clears the ground below a number
 
 
 @lru_cache(maxsize=32)
@@ -112,7 +136,7 @@ def _spec_with_curvature(width: int) -> Spec:
 
 def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
     narrow = width < NARROW
-    inner = width - 165 if narrow else round(width / len(columns) - 165)
+    inner = width - 145 if narrow else round(width / len(columns) - 165)
     tall = 300 if narrow else 410
     cursor = alt.param(
         name="cursor",
@@ -149,6 +173,9 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
         if name == "slope":
             layers += [
                 alt.Chart(named("peaks"))
+                .mark_point(filled=True, shape=_PATCH, size=620, yOffset=-9, opacity=0.85, clip=True)
+                .encode(x=x, y=alt.Y("height:Q"), color=theme.ink("paper")),
+                alt.Chart(named("peaks"))
                 .mark_text(dy=-9, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600, clip=True)
                 .encode(x=x, y=alt.Y("height:Q"), text="label:N", color=theme.color()),
                 alt.Chart(named("flat"))
@@ -184,7 +211,8 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                 ],
             ),
         ]
-        # The names keep to a scale of their own, of the same data, that zooming leaves alone.
+        # The names keep to a scale of their own, of the same data, that zooming leaves alone. Vega-Lite clips what
+        # shares an axis with a zoom, unless it is told not to.
         own = alt.Y(f"{name}:Q", axis=None, scale=scale)
         names = [
             ghost.mark_line(opacity=0).encode(x=x, y=own, detail="name:N"),
@@ -192,8 +220,10 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
             now.transform_lookup(
                 lookup="name", from_=alt.LookupData(named("ends"), "name", [f"{name}_label"])
             )
-            .transform_calculate(label=f"datum.name + '  ' + format(datum.{name}, '.3~g')")
-            .mark_text(align="left", dx=9, limit=125, fontSize=theme.TEXT_SIZE)
+            .transform_calculate(
+                label=f"datum.name + '  ' + (isValid(datum.{name}) ? format(datum.{name}, '.3~g') : 'none')"
+            )
+            .mark_text(align="left", dx=9, limit=125, clip=False, fontSize=theme.TEXT_SIZE)
             .encode(
                 x=alt.value(inner),
                 y=alt.Y(f"{name}_label:Q", axis=None),
@@ -201,7 +231,7 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                 color=theme.color(),
             ),
             alt.Chart(named("titles"))
-            .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
+            .mark_text(align="left", baseline="bottom", clip=False, fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
         ]
         return (
@@ -239,51 +269,92 @@ def _named_units(spec: Spec) -> list[str]:
 
 
 class _Curve(NamedTuple):
-    """A function over the window; ``jump`` marks pairs of points that enclose a jump of value or slope."""
+    """A function over the window. Points off the grid are those of ``edge``: they only make the line exact."""
 
     z: Array
     value: Array
     slope: Array
     curvature: Array  # NaN where it was not asked for, and at kinks and seams, where there is none
-    jump: Array
+    edge: Array
     kinks: Array
+    marks: Array  # kinks, and seams, where f″ jumps
 
     @property
     def away(self) -> Array:
-        """Points of the grid that differences do not reach across a kink from."""
-        z: Array = self.z[~self.jump]
-        if not len(self.kinks):
+        """Points of the grid that differences do not reach across a kink or a seam from."""
+        z: Array = self.z[~self.edge]
+        if not len(self.marks):
             return z
-        apart: Array = np.abs(z[:, None] - self.kinks).min(axis=1)
+        apart: Array = np.abs(z[:, None] - self.marks).min(axis=1)
         return z[apart > 2 * _DIFFERENCE]
 
 
-def _curve(name: str, values: Values) -> _Curve:
-    """Evaluate f(wz), w·f'(wz) and w²·f″(wz); beside every kink stand two points, so that a jump is upright."""
-    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    kinks = np.array([k / w for k in entry.kinks_at(**settings) if abs(k / w) <= _REACH])
+Settings = tuple[tuple[str, float], ...]  # a function's settings, for caches
+
+
+class _Points(NamedTuple):
+    z: Array
+    edge: Array  # off the grid
+    side: Array  # beside a kink, where there is no curvature
+
+
+def _points(entry: Activation, kinks: Array, w: float) -> _Points:
+    """Return the grid, two points beside every kink, so that a jump is upright, and more where a weight bends f."""
     sides = np.concatenate([kinks - 1e-9, kinks + 1e-9])
     sides = sides[np.abs(sides) <= _REACH]
-    z = np.concatenate([_GRID, sides])
+    parts = int(np.ceil(w / 2))
+    oscillates = bool(np.isnan(entry.df(np.array(np.inf))))
+    fine = np.arange(-_REACH, _REACH, _GRAIN / parts) if parts > 1 else np.empty(0)
+    fine = fine if oscillates else fine[np.abs(w * fine) <= 8]
+    fine = np.setdiff1d(np.round(fine, 10), _GRID)
+    z = np.concatenate([_GRID, fine, sides])
     order = np.argsort(z, kind="stable")
-    z = z[order]
-    jump = order >= len(_GRID)
+    return _Points(z[order], order >= len(_GRID), order >= len(_GRID) + len(fine))
+
+
+def _curve(name: str, values: Values) -> _Curve:
+    """Evaluate f(wz), w·f'(wz) and w²·f″(wz) over the window."""
+    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
+    kinks, marks = (
+        np.array([k / w for k in places if abs(k / w) <= _REACH])
+        for places in (entry.kinks_at(**settings), borders(entry))
+    )
+    z, edge, side = _points(entry, kinks, w)
     curvature = np.full(z.shape, np.nan)
     if values["curvature"]:
-        curvature[~jump] = _curvature(name, tuple(settings.items()), w)
-    return _Curve(z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), curvature, jump, kinks)
+        curvature[~side] = _curvature(name, tuple(settings.items()), w, z[~side].tobytes())
+    return _Curve(
+        z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), curvature, edge, kinks, marks
+    )
 
 
 @lru_cache(maxsize=128)
-def _curvature(name: str, settings: tuple[tuple[str, float], ...], w: float) -> Array:
-    """Return w²·f″(wz) on the grid, read-only."""
-    result: Array = w * w * second_derivative(ACTIVATIONS[name], w * _GRID, dict(settings))
+def _curvature(name: str, settings: Settings, w: float, at: bytes) -> Array:
+    """Return w²·f″(wz) at the float64 numbers of ``at``, read-only."""
+    result: Array = w * w * second_derivative(ACTIVATIONS[name], w * np.frombuffer(at), dict(settings))
     result.flags.writeable = False
     return result
 
 
 @lru_cache(maxsize=256)
-def _flat(name: str, settings: tuple[tuple[str, float], ...]) -> Flat:
+def _steepest(name: str, settings: Settings) -> Bound:
+    """Return the largest slope of a function and where it has it."""
+    return slope_bounds(ACTIVATIONS[name], dict(settings))[1]
+
+
+def _largest_slope(name: str, values: Values, curve: _Curve) -> tuple[float, float | None]:
+    """Return the largest slope in the window, and its place if that is a single point inside."""
+    w = real(values, "weight")
+    bound = _steepest(name, tuple(_settings(name, values).items()))
+    seen = [place for place in bound.places if place.low / w <= _REACH and place.high / w >= -_REACH]
+    if not seen or not np.isfinite(bound.value):
+        return float(curve.slope.max()), None
+    points = [place.low / w for place in seen if place.low == place.high]
+    return w * bound.value, points[0] if len(seen) == len(points) == 1 else None
+
+
+@lru_cache(maxsize=256)
+def _flat(name: str, settings: Settings) -> Flat:
     """Return where a function is saturated, for every weight of the page."""
     return flat_regions(ACTIVATIONS[name], low=-60.0, high=60.0, knobs=dict(settings))
 
@@ -332,13 +403,13 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         ends[f"{column}_label"] = spread(last, 0.055 * (high - low), low, high)
     drawn: list[Part] = []
     measured: list[Part] = []
-    peaks: list[tuple[float, float, int]] = []
+    peaks: list[tuple[float, float, str]] = []
     kinks: list[Part] = []
     strips, floor = _strips(values, curves, lows[1], highs[1])
     for name, curve in curves.items():
         style = STYLES[name]
         drawn.append(
-            {"z": curve.z, **{column: getattr(curve, column) for column in columns}, "edge": curve.jump,
+            {"z": curve.z, **{column: getattr(curve, column) for column in columns}, "edge": curve.edge,
              "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash)}
         )  # fmt: skip
         away = curve.away[::12]
@@ -346,17 +417,21 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
             {"z": away, "slope": _differences(name, values, away),
              "curvature": _differences(name, values, away, "df") if curved else 0.0}
         )  # fmt: skip
-        top = _peak(curve)
-        if top is not None:
-            peaks.append((float(curve.z[top]), float(curve.slope[top]), style.slot))
+        steepest, at = _largest_slope(name, values, curve)
+        if at is not None:
+            peaks.append((at, steepest, name))
         for kink in curve.kinks:
             value, slope = _at(name, values, kink)
             kinks.append({"z": [kink], "value": value, "slope": slope, "curvature": 0.0, "slot": style.slot,
                           "shown": True, "note": _kink_note(name, values, kink, slope)})  # fmt: skip
+    # Without a function the axes stay: two lines of one point each, which draw nothing.
+    axes = rows(
+        z=[-_REACH, _REACH], value=[0.0, 1.0], slope=[0.0, 1.0], curvature=[0.0, 1.0], edge=True, name=["", " "],
+        slot=theme.MUTED, dash=0,
+    )  # fmt: skip
     nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, edge=True, name="", slot=theme.MUTED, dash=0, shown=False,
-        label="", note="", low=0.0, high=0.0, bottom=0.0, top=0.0,
-        **{f"{column}_label": 0.0 for column in _PANELS},
+        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, name="", slot=theme.MUTED, shown=False, label="",
+        note="", low=0.0, high=0.0, bottom=0.0, top=0.0, **{f"{column}_label": 0.0 for column in _PANELS},
     )  # fmt: skip
     inner = "z" if w == 1 else f"{number(w)}z"
     front = ["" if w == 1 else f"{number(w**k)} · " for k in (1, 2)]
@@ -370,12 +445,14 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         name="activations/curves",
         build=_spec_with_curvature if curved else _spec,
         data={
-            "curves": rows(*drawn) if drawn else nothing,
-            "measured": rows(*measured) if measured else nothing,
+            "curves": rows(*drawn) if drawn else axes,
+            "measured": rows(*measured)
+            if measured
+            else rows(z=[0.0], slope=np.array([np.nan]), curvature=np.array([np.nan])),
             "peaks": rows(
                 z=[z for z, _, _ in peaks],
-                slot=[slot for _, _, slot in peaks],
-                label=[number(slope) for _, slope, _ in peaks],
+                slot=[STYLES[name].slot for *_, name in peaks],
+                label=_peak_labels(peaks),
                 height=_lifted([(z, slope) for z, slope, _ in peaks], 0.05 * (highs[1] - lows[1])),
             )
             if peaks
@@ -402,6 +479,15 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         alt="Left: values of the chosen activation functions over z. Right: their slopes. Names stand at the line ends.",
         ghosts={"ghost": "curves"},
     )
+
+
+def _peak_labels(peaks: Sequence[tuple[float, float, str]]) -> list[str]:
+    """Write the largest slopes, with the name where another peak has the same color."""
+    slots = [STYLES[name].slot for *_, name in peaks]
+    return [
+        f"{name} {number(slope)}" if slots.count(slot) > 1 else number(slope)
+        for (_, slope, name), slot in zip(peaks, slots, strict=True)
+    ]
 
 
 def _lifted(peaks: Sequence[tuple[float, float]], gap: float) -> list[float]:
@@ -432,20 +518,8 @@ def _range(curves: Mapping[str, _Curve], column: str) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _peak(curve: _Curve) -> int | None:
-    """Return the index of the largest slope, if that is one point inside the window."""
-    top = int(np.argmax(curve.slope))
-    if top in (0, len(curve.z) - 1) or np.sum(curve.slope >= curve.slope[top] - 1e-12) > 2:
-        return None
-    return top
-
-
 def _describe(name: str, values: Values) -> str:
-    settings = _settings(name, values)
-    text = ", ".join(
-        f"{knob.symbol or knob.name} {number(settings[knob.name], 6)}" for knob in ACTIVATIONS[name].knobs
-    )
-    return f"{name} ({text})" if text else name
+    return described(name, _settings(name, values))
 
 
 def _at(name: str, values: Values, z: float) -> tuple[float, float]:
@@ -460,7 +534,9 @@ def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
     slopes = {name: _at(name, values, _CURSOR)[1] for name in curves}
     listed = ", ".join(f"{name} {number(slope)}" for name, slope in slopes.items())
     products = ", ".join(f"{name} {number(slope**_LAYERS)}" for name, slope in slopes.items())
-    tops = ", ".join(f"{name} {number(float(curve.slope.max()))}" for name, curve in curves.items())
+    tops = ", ".join(
+        f"{name} {number(_largest_slope(name, values, curve)[0])}" for name, curve in curves.items()
+    )
     worst = max(
         float(
             np.max(np.abs(_differences(name, values, curve.away) - curve.slope[np.isin(curve.z, curve.away)]))
@@ -471,9 +547,26 @@ def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
     with_what = "slopes only and no weights" if w == 1 else f"each with its weight {number(w)}"
     return (
         f"At z = {number(_CURSOR)} the slopes are {listed}; through ten such layers, {with_what}, "
-        f"their products are {products}. Largest slope in the window: {tops}. "
+        f"their products are {products}. Largest slope in the window: {tops}. {_saturation(values, curves)}"
         f"Slopes measured by differences stay within {number(worst, 2)} of the formulas."
     )
+
+
+def _saturation(values: Values, curves: Mapping[str, _Curve]) -> str:
+    """Say from where on each slope is under 1% of its own largest."""
+    w = real(values, "weight")
+    parts = []
+    for name in curves:
+        flat = _flat(name, tuple(_settings(name, values).items()))
+        ends = flat.saturated / w
+        left = [float(b) for a, b in ends if a == -np.inf]
+        right = [float(a) for a, b in ends if b == np.inf]
+        if left and right and abs(left[0] + right[0]) < 1e-9 * (1 + abs(right[0])):
+            parts.append(f"{name} beyond ±{number(right[0])}" if right[0] else f"{name} everywhere")
+        else:
+            parts += [f"{name} left of {number(edge)}" for edge in left]
+            parts += [f"{name} right of {number(edge)}" for edge in right]
+    return f"Slope under 1% of its own largest: {', '.join(parts)}. " if parts else ""
 
 
 def _why(values: Values) -> str:
@@ -505,10 +598,22 @@ def make(values: Values) -> View:
         reading=_reading(values, curves),
         why=_why(values),
         tabs=(
-            Tab("Signal", lambda now=values: _signal(now), tuple(knob.name for knob in SIGNAL_KNOBS)),
-            Tab("Compare", lambda now=values: _compare(now), compare_knobs),
-            Tab("Dying ReLU", lambda now=values: _dying(now), tuple(knob.name for knob in DYING_KNOBS)),
-            Tab("Train", lambda now=values: _train(now), tuple(knob.name for knob in TRAIN_KNOBS)),
+            Tab("Signal", lambda now=values: _signal(now), _names(SIGNAL_KNOBS)),
+            Tab(
+                "Compare",
+                lambda now=values: _compare(now),
+                lambda v: (*compare_knobs(v), *_tab_own("Compare", v)),
+            ),
+            Tab(
+                "Dying ReLU",
+                lambda now=values: _dying(now),
+                lambda v: (*_names(DYING_KNOBS), *_tab_own("Dying ReLU", v)),
+            ),
+            Tab(
+                "Train",
+                lambda now=values: _train(now),
+                lambda v: (*_names(TRAIN_KNOBS), *_tab_own("Train", v)),
+            ),
             Tab("Choose", lambda now=values: choice_blocks(now), choice_knobs),
         ),
         code=programs(
@@ -523,12 +628,12 @@ def make(values: Values) -> View:
 def _signal(values: Values) -> Sequence[Block]:
     names = _chosen(values)
     settings = {name: _settings(name, values) for name in names}
-    described = [_describe(name, values) for name in names]
-    return signal_blocks(names, settings, STYLES, described, _own, real(values, "mu"), real(values, "sigma"))
+    listed = [_describe(name, values) for name in names]
+    return signal_blocks(names, settings, STYLES, listed, _own, real(values, "mu"), real(values, "sigma"))
 
 
 def _compare(values: Values) -> Sequence[Block]:
-    names = dict.fromkeys((*_chosen(values), word(values, "against")))
+    names = dict.fromkeys((*_chosen(values), *words(values, "differ"), word(values, "against")))
     return compare_blocks(
         values,
         _chosen(values),
@@ -588,7 +693,7 @@ SCENARIOS = (
     Scenario(
         "Three ways to write GELU",
         "The exact GELU, its tanh form and its sigmoid form lie on top of each other. Move the cursor to 2.25 and "
-        "point at the dots: the three values begin to differ in the fourth and in the third digit.",
+        "point at the dots: the tanh form begins to differ in the fourth digit, the sigmoid form in the third.",
         {"functions": ("GELU", "GELU (tanh)", "GELU (sigmoid)")},
         question="In which digit does the tanh form of GELU differ from the exact one?",
     ),
@@ -606,7 +711,7 @@ SCENARIOS = (
     ),
     Scenario(
         "Where the bend is",
-        "The third panel is the slope's own slope. ReLU has none but at its kink, and there no number: smooth functions "
+        "The third panel is the slope's own slope. ReLU's is 0 on both sides and does not exist at the kink; smooth functions "
         "spread that bend over a few units. SiLU and GELU pay for it with a stretch of negative slope.",
         {"functions": ("ReLU", "softplus", "GELU", "SiLU"), "curvature": True},
         question="What is the second derivative of ReLU at z = 1, and at 0?",
@@ -632,8 +737,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Formulas that overflow",
-        "The textbook formulas of sigmoid, tanh, softplus and ELU in float32: inf or NaN where an exponential overflows, "
-        "lost digits where two numbers cancel. The same functions, arranged differently, keep all their digits.",
+        "The plain formulas of sigmoid, tanh, softplus and ELU in float32: inf or NaN where an exponential overflows, "
+        "lost digits where two numbers cancel. The same functions, arranged differently, stay within a few roundings.",
         {"functions": ("sigmoid", "tanh", "softplus", "ELU"), "compare": "float32"},
         question="tanh is (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ). What does that give in float32 for z = 100?",
         tab="Compare",
@@ -641,7 +746,7 @@ SCENARIOS = (
     Scenario(
         "Units that die",
         "A small ReLU network loses units as it trains, and some come back. Lower the learning rate and count again; then "
-        "choose leaky ReLU: as many units are negative everywhere, and none of them stops learning.",
+        "choose leaky ReLU: about as many units are negative everywhere, and none of them stops learning.",
         {"functions": ("ReLU", "leaky ReLU", "ELU", "GELU"), "hidden": "ReLU"},
         question="Can a ReLU unit that is dead come back to life?",
         tab="Dying ReLU",

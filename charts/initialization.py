@@ -1,16 +1,31 @@
 """Initialization: how large signal and gradient are in every layer, for several schemes, theory over measurement."""
 
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
 from charts import progress, theme
+from charts.describe import described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
+from charts.initialization_code import programs
+from charts.initialization_layers import LAYERS_KNOBS, grid_click, layers_blocks, layers_knobs
+from charts.initialization_notes import MEASURES
+from charts.initialization_phase import PHASE_KNOBS, phase_blocks, phase_click
+from charts.initialization_remedies import REMEDY_KNOBS, remedy_blocks, remedy_knobs
+from charts.initialization_training import (
+    INIT_TRAIN_KNOBS,
+    SYMMETRY_KNOBS,
+    init_train_blocks,
+    symmetry_blocks,
+)
+from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
-from core.initializers import INITIALIZERS, Initializer
+from core.initializers import DATA_DEPENDENT, INITIALIZERS, Initializer
 from core.knobs import Knob, aliases_of, latex, number
 from core.propagation import (
     FLOAT32_MAX,
@@ -18,6 +33,7 @@ from core.propagation import (
     MeanField,
     Propagation,
     first_bad,
+    layer_widths,
     pooled_rms,
     propagate,
     propagate_theory,
@@ -25,8 +41,10 @@ from core.propagation import (
 
 Array = np.ndarray
 
+SCHEMES: Mapping[str, Initializer] = {**INITIALIZERS, **DATA_DEPENDENT}
+
 STYLES = theme.styles(
-    INITIALIZERS,
+    SCHEMES,
     fixed={
         "N(0, 1)": ("vermilion", 0),
         "He normal": ("blue", 0),
@@ -50,10 +68,69 @@ _WEIGHTS = 150_000_000
 _HOMOGENEOUS = "ReLU"  # the variance 5L/n of one network's logarithm is known for it
 _PART = 4_000_000  # weights or signals of one part of a run, about a tenth of a second
 
+
+class Quantity(NamedTuple):
+    """What a panel draws of every layer: measured (schemes, seeds, depth + 1), theory (schemes, depth + 1)."""
+
+    title: str
+    noun: str
+    measured: Callable[[Propagation], Array]
+    theory: Callable[[MeanField], Array]
+    needs: str = ""  # what the run has to measure for it
+
+
+def _got(array: Array | None) -> Array:
+    assert array is not None, "the run was asked for it"
+    return array
+
+
+def _by_upper_layer(array: Array | None) -> Array:
+    """Give weights, which begin at layer 1, a place at layer 0 with nothing in it."""
+    return np.concatenate([np.full((*_got(array).shape[:-1], 1), np.nan), _got(array)], axis=-1)
+
+
+SIGNALS: Mapping[str, Quantity] = {
+    "rms": Quantity(
+        "Signal: rms of h at each layer", "rms", lambda run: run.signal_rms, lambda mf: mf.signal_rms
+    ),
+    "second moment": Quantity(
+        "Signal: second moment of h at each layer",
+        "second moment",
+        lambda run: run.signal_rms**2,
+        lambda mf: mf.signal_rms**2,
+    ),
+    "spread over the batch": Quantity(
+        "Signal: spread of a unit over the batch, at each layer",
+        "spread over the batch",
+        lambda run: _got(run.neuron_std),
+        lambda mf: _got(mf.neuron_std),
+        "moments",
+    ),
+    "mean": Quantity(
+        "Signal: size of the mean over batch and units, at each layer",
+        "mean",
+        lambda run: np.abs(_got(run.signal_mean)),
+        lambda mf: _got(mf.mean_rms),
+        "moments",
+    ),
+}
+GRADIENTS: Mapping[str, Quantity] = {
+    "of activations": Quantity(
+        "Gradient: rms of ∂L/∂h at each layer", "gradient", lambda run: run.gradient_rms, lambda mf: mf.gradient_rms
+    ),
+    "of weights": Quantity(
+        "Gradient: rms of ∂L/∂W at each layer", "weight gradient",
+        lambda run: _by_upper_layer(run.weight_gradient_rms), lambda mf: _by_upper_layer(mf.weight_gradient_rms),
+        "weight_gradients",
+    ),
+}  # fmt: skip
+STATISTICS = ("mean", "median")
+_WIDEST = 1024
+
 KNOBS = (
     Knob(
         "schemes", "choices", ("N(0, 1)", "He normal", "Glorot normal", "PyTorch Linear", "N(0, 0.01²)"),
-        label="Schemes", choices=tuple(INITIALIZERS), aliases=aliases_of(INITIALIZERS), most=6,
+        label="Schemes", choices=tuple(SCHEMES), aliases=aliases_of(SCHEMES), most=6,
     ),
     Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS)),
     Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L"),
@@ -65,8 +142,26 @@ KNOBS = (
         "sigma_b", "float", 0.0, label="Bias spread", low=0.0, high=2.0, step=0.05, symbol="σ_b",
         help="Standard deviation of the biases.",
     ),
+    Knob("signal", "choice", "rms", label="Signal panel", choices=tuple(SIGNALS)),
+    Knob("gradient", "choice", "of activations", label="Gradient panel", choices=tuple(GRADIENTS)),
+    Knob(
+        "statistic", "choice", "mean", label="Over networks", choices=STATISTICS,
+        help="Root of the mean second moment over networks, or the network in the middle.",
+    ),
+    Knob(
+        "taper", "float", 1.0, label="Last width over first", low=0.125, high=8.0, log=True,
+        help="Widths change geometrically from the first layer to the last, where fan_in and fan_out disagree.",
+    ),
+    Knob("input_scale", "float", 1.0, label="Input scale", low=0.01, high=100.0, log=True, help="Rms of the input."),
     Knob("seed", "int", 0, label="Seed", low=0, high=9999, step=1),
 )  # fmt: skip
+
+
+_TAB_KNOBS = (*LAYERS_KNOBS, *PHASE_KNOBS, *REMEDY_KNOBS, *SYMMETRY_KNOBS, *INIT_TRAIN_KNOBS)
+
+
+def _names(knobs: Sequence[Knob]) -> tuple[str, ...]:
+    return tuple(knob.name for knob in knobs)
 
 
 def _own(activation: str, knob: str) -> str:
@@ -80,7 +175,9 @@ def _all_knobs() -> dict[str, Knob]:
         for knob in entry.knobs:
             own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
             knobs[own.name] = own
-    for name, scheme in INITIALIZERS.items():
+    for knob in _TAB_KNOBS:
+        knobs[knob.name] = knob
+    for name, scheme in SCHEMES.items():
         for knob in scheme.knobs:
             own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
             knobs[own.name] = own
@@ -91,11 +188,38 @@ def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(
         _own(word(values, "activation"), knob.name) for knob in ACTIVATIONS[word(values, "activation")].knobs
     )
-    schemes = tuple(_own(name, knob.name) for name in _schemes(values) for knob in INITIALIZERS[name].knobs)
+    schemes = tuple(_own(name, knob.name) for name in _schemes(values) for knob in SCHEMES[name].knobs)
+    beside = (own_of for tab in ("Layers", "Remedies") for own_of in _tab_own(tab, values))
+    tabs = dict.fromkeys(
+        (
+            *layers_knobs(values),
+            *_names(PHASE_KNOBS),
+            *remedy_knobs(values),
+            *_names(SYMMETRY_KNOBS),
+            *_names(INIT_TRAIN_KNOBS),
+            *beside,
+        )
+    )
     return (
         Group(("schemes", *schemes, "activation", *own, "depth", "width", "scale")),
-        Group(("seeds", "batch", "sigma_b", "seed"), "More"),
+        Group(
+            ("signal", "gradient", "statistic", "taper", "input_scale", "seeds", "batch", "sigma_b", "seed"),
+            "More",
+        ),
+        Group(tuple(tabs), resting=True),
     )
+
+
+def _tab_own(tab: str, values: Values) -> tuple[str, ...]:
+    """Name the own knobs of the scheme that a tab uses and the panel does not show."""
+    used = {
+        "Layers": word(values, "one_scheme") if word(values, "layers_view") == "ridgelines" else "",
+        "Remedies": word(values, "remedy_scheme"),
+    }
+    name = used[tab]
+    if not name or name in _schemes(values):
+        return ()
+    return tuple(_own(name, knob.name) for knob in SCHEMES[name].knobs)
 
 
 @lru_cache(maxsize=32)
@@ -204,23 +328,33 @@ def _schemes(values: Values) -> tuple[str, ...]:
 
 def _scheme(name: str, values: Values) -> Initializer:
     """Return a scheme with the values of its own knobs."""
-    entry = INITIALIZERS[name]
-    return entry.at(**{knob.name: real(values, _own(name, knob.name)) for knob in entry.knobs})
+    return SCHEMES[name].at(**_scheme_settings(name, values))
+
+
+def _scheme_settings(name: str, values: Values) -> dict[str, float]:
+    return {knob.name: real(values, _own(name, knob.name)) for knob in SCHEMES[name].knobs}
 
 
 def _described(name: str, values: Values) -> str:
     """Name a scheme with the values of its own knobs, for the caption."""
     own = ", ".join(
         f"{knob.symbol or knob.name} {number(real(values, _own(name, knob.name)), 6)}"
-        for knob in INITIALIZERS[name].knobs
+        for knob in SCHEMES[name].knobs
     )
     return f"{name} ({own})" if own else name
 
 
 def networks(values: Values) -> int:
     """Return how many networks are drawn: those asked for, as long as their weights stay below the cap."""
-    weights = whole(values, "depth") * whole(values, "width") ** 2
+    widths = _widths(values)
+    weights = sum(m * n for m, n in pairwise(widths))
     return max(1, min(whole(values, "seeds"), _WEIGHTS // weights))
+
+
+def _widths(values: Values) -> tuple[int, ...]:
+    """Return the widths of all layers; none is wider than the widest that the page offers."""
+    width = whole(values, "width")
+    return layer_widths(width, whole(values, "depth"), min(real(values, "taper"), _WIDEST / width))
 
 
 def run(values: Values) -> tuple[Propagation, MeanField]:
@@ -229,6 +363,9 @@ def run(values: Values) -> tuple[Propagation, MeanField]:
     schemes = [_scheme(name, values) for name in _schemes(values)]
     depth, width, batch = whole(values, "depth"), whole(values, "width"), whole(values, "batch")
     sigma_b, knobs = real(values, "sigma_b"), _settings(values)
+    scale, widths = real(values, "input_scale"), _widths(values)
+    shown = (SIGNALS[word(values, "signal")], GRADIENTS[word(values, "gradient")])
+    needs = {quantity.needs for quantity in shown}
     total = networks(values)
     # A run that takes a moment goes in parts, so that a page can show how far it is and let go of it.
     part = max(1, min(total, _PART // (depth * width * max(width, batch * max(1, len(schemes))))))
@@ -236,8 +373,9 @@ def run(values: Values) -> tuple[Propagation, MeanField]:
     for first in range(0, total, part):
         parts.append(
             propagate(
-                activation, schemes, depth=depth, width=width, batch=batch, seeds=min(part, total - first),
-                seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs, first=first, weight_gradients=False,
+                activation, schemes, depth=depth, width=widths, batch=batch, seeds=min(part, total - first),
+                seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs, first=first, input_scale=scale,
+                weight_gradients="weight_gradients" in needs, moments="moments" in needs,
             )
         )  # fmt: skip
         if part < total:
@@ -245,12 +383,51 @@ def run(values: Values) -> tuple[Propagation, MeanField]:
     measured = Propagation(
         np.concatenate([p.signal_rms for p in parts], axis=1),
         np.concatenate([p.gradient_rms for p in parts], axis=1),
-        None,
+        *(
+            _joined([getattr(p, name) for p in parts])
+            for name in ("weight_gradient_rms", "signal_mean", "neuron_std")
+        ),
     )
     theory = propagate_theory(
-        activation, schemes, depth=depth, width=width, batch=batch, sigma_b=sigma_b, knobs=knobs
-    )
+        activation, schemes, depth=depth, width=widths, batch=batch, sigma_b=sigma_b, knobs=knobs,
+        input_scale=scale, moments="moments" in needs,
+    )  # fmt: skip
     return measured, theory
+
+
+def _joined(parts: list[Array | None]) -> Array | None:
+    """Join the networks of all parts; None if the run did not measure it."""
+    found = [part for part in parts if part is not None]
+    return np.concatenate(found, axis=1) if found else None
+
+
+def _over_networks(values: Values, quantity: Quantity, measured: Propagation) -> Array:
+    """Return one number a layer and scheme, (schemes, depth + 1): the networks' mean or their middle."""
+    sizes = quantity.measured(measured)
+    if values["statistic"] == "median":
+        return np.asarray(np.median(sizes, axis=1))
+    # A second moment is averaged as it is, everything else by its square.
+    return np.asarray(np.mean(sizes, axis=1)) if quantity is SIGNALS["second moment"] else pooled_rms(sizes)
+
+
+def _expected(values: Values, quantity: Quantity, theory: MeanField) -> Array:
+    """Return theory for the same statistic: mean field for the mean; for the middle, where it is known, else NaN.
+
+    In a ReLU stack without biases log q has variance near 5 a layer over the width, and the typical network is
+    exp(−5l/(2n)) of the mean (its rms the root of that).
+    """
+    mean = np.asarray(quantity.theory(theory))
+    if values["statistic"] == "mean":
+        return mean
+    known = word(values, "activation") == _HOMOGENEOUS and real(values, "sigma_b") == 0
+    if not known or quantity not in (SIGNALS["rms"], SIGNALS["second moment"], GRADIENTS["of activations"]):
+        return np.full_like(mean, np.nan)
+    fewer = np.concatenate(
+        [[0.0], np.cumsum(5.0 / np.array(_widths(values)[1:]))]
+    )  # variance of log q up to a layer
+    if quantity is GRADIENTS["of activations"]:
+        fewer = fewer[-1] - fewer
+    return np.asarray(mean * np.exp(-fewer / (2 if quantity is SIGNALS["second moment"] else 4)))
 
 
 def _visible(y: Array) -> Array:
@@ -265,12 +442,13 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
     depth = whole(values, "depth")
     layer = np.arange(depth + 1, dtype=np.int16)
     dotted = layer % max(1, depth // 16) == 0
+    shown = {"signal": SIGNALS[word(values, "signal")], "gradient": GRADIENTS[word(values, "gradient")]}
     quantities = {
-        "signal": (measured.signal_rms, theory.signal_rms),
-        "gradient": (measured.gradient_rms, theory.gradient_rms),
+        name: (quantity.measured(measured), _expected(values, quantity, theory))
+        for name, quantity in shown.items()
     }
     parts: list[Part] = []
-    mean = {name: pooled_rms(rms) for name, (rms, _) in quantities.items()}
+    mean = {name: _over_networks(values, quantity, measured) for name, quantity in shown.items()}
     for k, scheme in enumerate(names):
         style = STYLES[scheme]
         columns: Part = {}
@@ -301,7 +479,8 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
         extra[f"{name}_deaths"] = (
             _deaths(names, mean[name], name == "gradient", nothing) if names else nothing
         )
-        last = mean[name][:, -1 if name == "signal" else 0]
+        beyond = mean[name] if name == "signal" else mean[name][:, ::-1]
+        last = np.array([_last(row) for row in beyond])
         extra[f"{name}_ends"] = _ends(names, last, low, high, nothing)
     limits = [y for y in (FLOAT32_TINY, FLOAT32_MAX) if low < y < high]
     return Figure(
@@ -317,20 +496,31 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
             )
             if limits
             else nothing,
-            "titles": rows(
-                signal=["Signal: rms of h at each layer"], gradient=["Gradient: rms of ∂L/∂h at each layer"]
-            ),
+            "titles": rows(signal=[shown["signal"].title], gradient=[shown["gradient"].title]),
             **extra,
         },
         title="Signal and gradient by layer",
         caption=_caption(values),
         key=(
-            "Lines: root of the mean second moment over networks. Band: 10th to 90th percentile of the networks. "
-            "Small dots: mean-field theory. Cross: where a float32 run would end."
+            f"{'Lines: the middle network.' if values['statistic'] == 'median' else _LINES} Band: 10th to 90th percentile "
+            f"of the networks. Small dots: {_DOTS[word(values, 'statistic')]} Cross: where a float32 run would end."
         ),
-        alt="Root mean square of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
+        alt="Size of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
     )
+
+
+_LINES = "Lines: root of the mean square over networks (of a second moment, its mean)."
+_DOTS = {
+    "mean": "mean-field theory.",
+    "median": "theory of the typical network, exp(−5l/(2n)) of the mean, known for ReLU without biases.",
+}
+
+
+def _last(row: Array) -> float:
+    """Return the last number of a line that is one."""
+    seen = row[np.isfinite(row)]
+    return float(seen[-1]) if len(seen) else 0.0
 
 
 def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: pd.DataFrame) -> pd.DataFrame:
@@ -363,12 +553,18 @@ def _ends(
     return rows(y=10.0**placed, label=list(names), slot=[STYLES[name].slot for name in names])
 
 
+def _width_text(values: Values) -> str:
+    widths = _widths(values)
+    return f"width {widths[0]}" if len(set(widths)) == 1 else f"widths {widths[0]} to {widths[-1]}"
+
+
 def _caption(values: Values) -> str:
-    knobs = ", ".join(f"{k} {number(v, 6)}" for k, v in _settings(values).items())
-    activation = f"{values['activation']} ({knobs})" if knobs else word(values, "activation")
+    activation = described(word(values, "activation"), _settings(values))
     return (
         f"{', '.join(_described(name, values) for name in _schemes(values)) or 'no scheme'}; "
-        f"{activation}, depth {values['depth']}, width {values['width']}, batch {values['batch']}, "
+        f"{activation}, depth {values['depth']}, {_width_text(values)}, batch {values['batch']}, "
+        f"input rms {number(real(values, 'input_scale'))}, {values['signal']} and gradient {values['gradient']}, "
+        f"{values['statistic']} of "
         f"{networks(values)} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
         "h = φ(h)W + b, W of shape (fan_in, fan_out), float64; same draws for all schemes of a family."
     )
@@ -379,34 +575,41 @@ def _reading(values: Values, measured: Propagation, theory: MeanField) -> str:
     if not names:
         return "Choose at least one scheme to see its signal."
     depth = whole(values, "depth")
-    signal, gradient = pooled_rms(measured.signal_rms), pooled_rms(measured.gradient_rms)
+    left, right = SIGNALS[word(values, "signal")], GRADIENTS[word(values, "gradient")]
+    signal, gradient = (_over_networks(values, quantity, measured) for quantity in (left, right))
+    expected = [_expected(values, quantity, theory) for quantity in (left, right)]
+    begin = 1 if right is GRADIENTS["of weights"] else 0  # weights have no layer 0
     parts = []
     for k, scheme in enumerate(names):
-        text = f"**{scheme}** signal {_factor(signal[k], float(theory.signal_rms[k, -1]), depth)}"
+        text = f"**{scheme}** signal {_factor(signal[k], expected[0][k])}"
         if signal[k, -1] > 0:
-            text += f", gradient {_factor(gradient[k, ::-1], float(theory.gradient_rms[k, 0]), depth)}"
-            dead = first_bad(signal[k])
-            if dead is not None:
-                text += f"; float32 {'under' if signal[k, dead] < 1 else 'over'}flows at layer {dead}"
+            text += f", gradient {_factor(gradient[k, ::-1][: depth + 1 - begin], expected[1][k, ::-1][: depth + 1 - begin])}"
+            if left.noun in ("rms", "second moment"):
+                dead = first_bad(signal[k])
+                if dead is not None:
+                    text += f"; float32 {'under' if signal[k, dead] < 1 else 'over'}flows at layer {dead}"
         parts.append(text)
     noun = "layer" if depth == 1 else f"{depth} layers"
-    return f"Rms over {noun}, factor a layer and where it ends: {'. '.join(parts)}."
+    return f"{left.noun[0].upper()}{left.noun[1:]} over {noun}, factor a layer and where it ends: {'. '.join(parts)}."
 
 
-def _factor(rms: Array, predicted: float, depth: int) -> str:
-    """Write what a layer multiplies the rms by, beside theory, and the rms at the end; ``rms`` in walking order."""
-    end = float(rms[-1])
+def _factor(sizes: Array, predicted: Array) -> str:
+    """Write what a layer multiplies a size by, beside theory, and the size at the end; both in walking order."""
+    steps = len(sizes) - 1
+    end = float(sizes[-1])
     if end == 0:
         return (
-            f"0 from layer {int(np.argmax(rms == 0))} on"
-            if rms[1] == 0
+            f"0 from layer {int(np.argmax(sizes == 0))} on"
+            if len(sizes) > 1 and sizes[1] == 0
             else "too small for float64 at the end"
         )
     if not np.isfinite(end):
-        return f"beyond float64 after {int(np.argmax(~np.isfinite(rms)))} layers"
-    text = f"×{number((end / float(rms[0])) ** (1 / depth), 4)}"
-    if np.isfinite(predicted) and predicted > 0:
-        text += f" (theory {number(predicted ** (1 / depth), 4)})"
+        return f"beyond float64 after {int(np.argmax(~np.isfinite(sizes)))} layers"
+    if steps < 1 or not sizes[0] > 0:
+        return f"ends at {number(end)}"
+    text = f"×{number((end / float(sizes[0])) ** (1 / steps), 4)}"
+    if np.isfinite(predicted[-1]) and predicted[-1] > 0 and predicted[0] > 0:
+        text += f" (theory {number(float(predicted[-1] / predicted[0]) ** (1 / steps), 4)})"
     return f"{text} to {number(end)}"
 
 
@@ -446,7 +649,8 @@ def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
                 "says nothing about it."
             )
             continue
-        sigma_w2 = width * entry.std(width, width) ** 2
+        first, second = _widths(values)[:2]
+        sigma_w2 = first * entry.std(first, second) ** 2
         q1, chi = float(theory.signal_rms[k, 1]) ** 2, float(theory.slope[k, -1])
         lines.append(
             rf"**{scheme}** ({entry.source}): $W_{{ij}} \sim {entry.formula}$, so $\sigma_w^2 = {latex(sigma_w2, 4)}$, the "
@@ -471,6 +675,100 @@ def make(values: Values) -> View:
         reading=_reading(values, measured, theory),
         why=_why(values, measured, theory),
         events=_events(values, measured),
+        tabs=(
+            Tab(
+                "Layers", lambda now=values: _layers(now), lambda v: (*layers_knobs(v), *_tab_own("Layers", v)),
+                {"initialization/grid": grid_click},
+            ),
+            Tab(
+                "Phase", lambda now=values: _phase(now), _names(PHASE_KNOBS), {"initialization/phase": phase_click}
+            ),
+            Tab("Remedies", lambda now=values: _remedies(now), lambda v: (*remedy_knobs(v), *_tab_own("Remedies", v))),
+            Tab("Symmetry", lambda now=values: _symmetry(now), _names(SYMMETRY_KNOBS)),
+            Tab("Train", lambda now=values: _train(now), _names(INIT_TRAIN_KNOBS)),
+        ),
+        code=programs(
+            [_scheme(name, values) for name in _schemes(values)],
+            word(values, "activation"),
+            _settings(values),
+            depth=whole(values, "depth"),
+            width=_widths(values),
+            batch=whole(values, "batch"),
+            networks=networks(values),
+            seed=whole(values, "seed"),
+            sigma_b=real(values, "sigma_b"),
+            input_scale=real(values, "input_scale"),
+        ),
+    )  # fmt: skip
+
+
+def _layers(values: Values) -> Sequence[Block]:
+    return layers_blocks(
+        values,
+        lambda name: _scheme(name, values),
+        lambda name: _described(name, values),
+        _settings(values),
+        STYLES,
+    )
+
+
+def _phase(values: Values) -> Sequence[Block]:
+    return phase_blocks(
+        word(values, "activation"),
+        _settings(values),
+        real(values, "phase_w2"),
+        real(values, "phase_b2"),
+        real(values, "phase_angle"),
+        whole(values, "phase_layers"),
+        whole(values, "seed"),
+    )
+
+
+def _remedies(values: Values) -> Sequence[Block]:
+    name = word(values, "remedy_scheme")
+    return remedy_blocks(
+        word(values, "activation"),
+        _settings(values),
+        name,
+        _scheme_settings(name, values),
+        words(values, "remedies"),
+        whole(values, "depth"),
+        whole(values, "width"),
+        whole(values, "remedy_batch"),
+        whole(values, "seeds"),
+        whole(values, "seed"),
+        real(values, "branch_scale"),
+        real(values, "clip_norm"),
+    )
+
+
+def _symmetry(values: Values) -> Sequence[Block]:
+    return symmetry_blocks(
+        word(values, "symmetry"),
+        real(values, "symmetry_constant"),
+        real(values, "noise"),
+        real(values, "symmetry_lr"),
+        whole(values, "symmetry_units"),
+        word(values, "activation"),
+        _settings(values),
+        whole(values, "seed"),
+    )
+
+
+def _train(values: Values) -> Sequence[Block]:
+    return init_train_blocks(
+        {
+            name: _scheme_settings(name, values)
+            for name in _schemes(values)
+            if name in INITIALIZERS  # what depends on the data is fitted to a signal, not to this task
+        },
+        STYLES,
+        word(values, "activation"),
+        _settings(values),
+        whole(values, "train_depth"),
+        word(values, "train_problem"),
+        real(values, "train_rate"),
+        whole(values, "seed"),
     )
 
 
@@ -525,6 +823,65 @@ SCENARIOS = (
         "acts as one unit.",
         {"schemes": ("zeros", "constant", "He normal")},
         question="May all weights of a network start at the same value?",
+        tab="Symmetry",
+    ),
+    Scenario(
+        "PyTorch's default",
+        "torch.nn.Linear draws from U(±1/√fan_in), of variance 1/(3 fan_in). ReLU needs six times that, tanh three times: "
+        "a deep stack fades unless something else holds it up, mostly a normalization layer.",
+        {"schemes": ("PyTorch Linear", "LeCun normal", "He normal"), "depth": 30},
+        question="Is the default of your framework made for your activation?",
+    ),
+    Scenario(
+        "He 2015: 0.01 in a VGG-B stack",
+        "A fixed spread of 0.01 suits one width alone: here ×0.16 a layer. In VGG-B's convolutions it is nearer ×0.48, and "
+        "He et al. count a gradient of 1/(1.7 · 10⁴) after ten layers. Raise the width and the line gets flatter.",
+        {
+            "schemes": ("N(0, 0.01²)", "He normal"),
+            "depth": 10,
+            "width": 512,
+            "seeds": 5,
+            "scale": "twelve decades",
+        },
+        question="Why did networks of 2014 with more than eight layers need a trick to train?",
+    ),
+    Scenario(
+        "fan_in or fan_out",
+        "In a stack that narrows from 512 to 64 units the two fans differ. He with fan_in keeps the signal level, with fan_out "
+        "the gradient; Glorot splits the difference. A square stack cannot tell them apart.",
+        {
+            "schemes": ("He normal", "He normal (fan_out)", "Glorot normal"),
+            "depth": 12,
+            "width": 512,
+            "taper": 0.125,
+            "seeds": 5,
+            "scale": "five decades",
+        },
+        question="Which of the two fans belongs into He's formula?",
+    ),
+    Scenario(
+        "Edge of chaos",
+        "tanh with σ_w² = 1.761 and σ_b² = 0.05: the gradient keeps its size, and two inputs stay apart for many layers. "
+        "A little more and neighbors part, a little less and all inputs become one. The map shows where that line runs.",
+        {
+            "activation": "tanh",
+            "schemes": ("custom", "LeCun normal", "He normal"),
+            "custom_gain": 1.327,
+            "sigma_b": 0.2236,
+            "scale": "five decades",
+            "phase_w2": 1.75,
+            "phase_b2": 0.05,
+        },
+        question="Between which two fates of a signal does a good initialization lie?",
+        tab="Phase",
+    ),
+    Scenario(
+        "σ = 1/M",
+        "Study notes want weights of spread 1/M. In a linear stack it is 1/√M that stays level; open the exponent and move it "
+        "from 1 to ½.",
+        {"activation": "identity", "schemes": ("LeCun normal", "He normal"), "layers_view": "exponent"},
+        question="A layer adds up M terms. By what should its weights shrink?",
+        tab="Layers",
     ),
 )
 
@@ -538,4 +895,8 @@ TOPIC = Topic(
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
+    free=("seed", *_names(_TAB_KNOBS)),
+    tabs=("Layers", "Phase", "Remedies", "Symmetry", "Train"),
+    code=True,
+    measures=MEASURES,
 )

@@ -42,12 +42,19 @@ class Claim:
 
 @dataclass(frozen=True)
 class Question:
-    """A question of the notes, its short answer and the scenario that shows it."""
+    """A question of the notes, its short answer and what shows it: a scenario, or a ``view`` and a ``tab``."""
 
     id: str
     question: str
     answer: str
-    scenario: str
+    scenario: str = ""
+    view: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+    tab: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a question that nothing shows, and one that a scenario and a view show."""
+        if bool(self.scenario) == bool(self.view or self.tab):
+            raise ValueError(f"{self.id}: needs a scenario, or a view or a tab")
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,16 @@ def notes(topic: str) -> Notes:
     """
     tables = tomllib.loads((_FOLDER / f"{topic}.toml").read_text(encoding="utf-8"))
     return Notes(
-        claims=tuple(_claim(entry) for entry in tables.get("claim", [])),
-        errata=tuple(_claim(entry) for entry in tables.get("erratum", [])),
-        questions=tuple(Question(**entry) for entry in tables.get("question", [])),
+        claims=tuple(Claim(**_fields(entry)) for entry in tables.get("claim", [])),
+        errata=tuple(Claim(**_fields(entry)) for entry in tables.get("erratum", [])),
+        questions=tuple(Question(**_fields(entry)) for entry in tables.get("question", [])),
     )
 
 
-def _claim(entry: dict[str, Any]) -> Claim:
+def _fields(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry of the file with its view as knobs take it."""
     view = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in entry.get("view", {}).items()
     }
-    return Claim(**{**entry, "view": MappingProxyType(view)})
+    return {**entry, "view": MappingProxyType(view)}

@@ -34,6 +34,7 @@ INKS = (
     Ink("indigo", "#5650b8", "#a9a6ff"),
     Ink("good", "#1d7a3a", "#5fca7d"),
     Ink("bad", "#b3261e", "#ff8a80"),
+    Ink("paper", "#ffffff", "#14161a"),  # the ground, below what has to stand on its own
 )
 SLOTS = {ink.use: slot for slot, ink in enumerate(INKS)}
 HUES = ("blue", "vermilion", "green", "purple", "ochre", "cyan", "crimson", "indigo")
@@ -77,6 +78,9 @@ RASTER = (
 # The pictures of two classes: the hues of the points on them, of which the opacity carries how sure a network is.
 CLASSES = ("blue", "vermilion")
 CLASS_RASTER = ("#2a78bd", "#d4641f")
+
+# The phase diagram: gradients fade, gradients grow; the opacity says how fast.
+PHASE_RASTER = ("#2a78bd", "#d4641f")
 
 # Labels of a log axis: 0.01, 1, 100, 1e3, 1e−3, and of the ticks between them only those at 2 and 5.
 _MANTISSA = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from charts.figure import Figure
 from core.knobs import Knob, KnobError, Value, quote
@@ -80,16 +80,27 @@ class Tab:
 
     ``knobs`` are controls that only this tab uses, or a function of the values that names them; a change of theirs
     redraws the tab alone, with ``blocks(values)``. Without an argument the values are those of the view that the
-    tab belongs to.
+    tab belongs to. ``clicks`` turns a click on a figure, by its name, into values.
     """
 
     name: str
     blocks: Callable[..., Sequence[Block]]
     knobs: tuple[str, ...] | Callable[[Values], tuple[str, ...]] = ()
+    clicks: Mapping[str, Callable[[Mapping[str, Any]], Values]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def rows(self, values: Values) -> list[tuple[str, ...]]:
+        """Name the controls of the tab beside these values; an empty name begins a new row of them."""
+        names = self.knobs(values) if callable(self.knobs) else self.knobs
+        rows: list[list[str]] = [[]]
+        for name in names:
+            rows[-1].append(name) if name else rows.append([])
+        return [tuple(row) for row in rows if row]
 
     def shown(self, values: Values) -> tuple[str, ...]:
         """Name the controls of the tab beside these values."""
-        return self.knobs(values) if callable(self.knobs) else self.knobs
+        return tuple(name for row in self.rows(values) for name in row)
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class Topic:
     """A page in data.
 
     ``make(values)`` computes and draws; ``layout(values)`` says which knobs the panel shows; ``complete`` fills
-    in what a link leaves out, where one default depends on another value; ``limits`` and ``offers`` narrow a control
+    in what a link leaves out, where one default depends on another value; ``offers`` narrows a control
     to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
     ``tabs`` names the topic's own tabs, as ``make`` returns them;
     ``free`` names the knobs that a scenario leaves open (the seed, what is being edited);

@@ -344,6 +344,22 @@ class Training:
     snapshots: Params
     final: Params
 
+    @property
+    def finite(self) -> Bools:
+        """Which records lie before ``diverged_at``, (R, ...): later ones hold what overflow left, not units."""
+        steps = self.step.reshape(-1, *[1] * self.diverged_at.ndim)
+        return np.asarray((self.diverged_at < 0) | (steps < self.diverged_at))
+
+    @property
+    def deaths(self) -> Ints:
+        """Sum of ``died`` while the run is finite, (H, ...)."""
+        return np.asarray((self.died * self.finite[:, None]).sum(axis=0))
+
+    @property
+    def revivals(self) -> Ints:
+        """Sum of ``revived`` while the run is finite, (H, ...)."""
+        return np.asarray((self.revived * self.finite[:, None]).sum(axis=0))
+
 
 @_quiet
 def train(

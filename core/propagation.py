@@ -1,7 +1,7 @@
 """Does a signal, and its gradient, survive many layers? A stack of random layers and its mean-field theory.
 
-Convention: h^l = φ(h^{l−1})·W^l + b^l for l = 1 … L, with W of shape (fan_in, fan_out). The input h⁰ has
-standard normal entries, so its second moment is 1, and what is measured are the pre-activations h^l.
+Convention: h^l = φ(h^{l−1})·W^l + b^l for l = 1 … L, with W of shape (fan_in, fan_out) = (n_{l−1}, n_l). The input
+h⁰ has entries N(0, s²) with s = ``input_scale``, so its rms is s, and what is measured are the pre-activations h^l.
 Backward, δ^L has standard normal entries and δ^{l−1} = (δ^l·W^lᵀ) ⊙ φ'(h^{l−1}), so δ^l is dL/dh^l of a
 loss that is summed over the batch, and dL/dW^l = φ(h^{l−1})ᵀ·δ^l.
 """
@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,9 +49,10 @@ def forward_backward(
     biases: Sequence[Array | float],
     top: Array,
     *,
-    std: Array | float = 1.0,
+    std: Array | float | Sequence[Array | float] = 1.0,
     mean: Array | float = 0.0,
     knobs: Mapping[str, float] | None = None,
+    unit_variance: Sequence[slice] = (),
 ) -> Pass:
     """Send x up through the layers h ↦ φ(h)·W + b and the gradient ``top`` down again.
 
@@ -61,26 +63,45 @@ def forward_backward(
         biases: L arrays that broadcast over (..., rows, fan_out).
         top: (..., rows, fan_out of the last layer), the gradient dL/dh^L.
         std, mean: a number, or one per row as (rows, 1): that row sees the weights mean + std·W. This is
-            how schemes of one family share a draw.
+            how schemes of one family share a draw. ``std`` may be a list of L of them, one a layer.
         knobs: parameters of φ.
+        unit_variance: blocks of rows whose weights are divided, layer by layer on the way up, by the standard
+            deviation of the block's φ(h)·W over rows and units, as LSUV does. Where that is 0 or not finite the
+            weights stay as they are.
     """
     knobs = knobs or {}
     shifted = bool(np.any(mean))
+    scales: list[Array | float] = list(std) if isinstance(std, Sequence) else [std] * len(weights)
     signals, activations, gradients = [x], [], [top]
-    for weight, bias in zip(weights, biases, strict=True):
+    for l, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         rows: Array = activation.f(signals[-1], **knobs)
         activations.append(rows)
-        h: Array = (std * rows) @ weight
+        h: Array = (scales[l] * rows) @ weight
         if shifted:
             h += mean * rows.sum(axis=-1, keepdims=True)
-        signals.append(h + bias)
-    for weight, h in zip(reversed(weights), reversed(signals[:-1]), strict=True):
+        if unit_variance:
+            factor = np.ones((*h.shape[:-1], 1), dtype=h.dtype)
+            for block in unit_variance:
+                factor[..., block, :] = _unit_variance_factor(h[..., block, :])
+            h *= factor
+            scales[l] = scales[l] * factor
+        signals.append(h + bias if isinstance(bias, np.ndarray) or bias else h)
+    for weight, h, scale in zip(reversed(weights), reversed(signals[:-1]), reversed(scales), strict=True):
         rows = gradients[-1]
-        delta = (std * rows) @ weight.mT
+        delta = (scale * rows) @ weight.mT
         if shifted:
             delta += mean * rows.sum(axis=-1, keepdims=True)
-        gradients.append(delta * activation.df(h, **knobs))
+        delta *= activation.df(h, **knobs)
+        gradients.append(delta)
     return Pass(signals, activations, gradients[::-1])
+
+
+def _unit_variance_factor(h: Array) -> Array:
+    """Return 1/std of h over its last two axes, which stay as ones: 1 where that is 0 or not finite."""
+    flat = h.reshape(*h.shape[:-2], -1)
+    std = root_mean_square(flat - flat.mean(axis=-1, keepdims=True))
+    usable = (std > 0) & (std < math.inf)
+    return np.where(usable, 1 / np.where(usable, std, 1.0), 1.0)[..., None, None]
 
 
 def root_mean_square(x: Array) -> Array:
@@ -120,17 +141,52 @@ def _weight_gradient_rms(activations: Array, gradients: Array) -> Array:
     return np.asarray(np.sqrt(np.maximum(norm, 0.0) / (m * n)) * a[..., 0, 0] * d[..., 0, 0])
 
 
+def layer_widths(width: int, depth: int, taper: float = 1.0) -> tuple[int, ...]:
+    """Return the depth+1 widths n_0 … n_L of a stack that tapers geometrically, for ``propagate``.
+
+    n_l = max(1, round(width·taper^(l/depth))), rounded to the nearest whole number, so n_0 = width and
+    n_L ≈ taper·width. A taper other than 1 makes fan_in and fan_out differ; then the widths of all layers,
+    and so all draws, depend on the depth.
+
+    Raises:
+        ValueError: a size is below 1, or taper is not a finite number above 0.
+    """
+    _check_sizes(width=width, depth=depth)
+    if not 0 < taper < math.inf:
+        raise ValueError(f"taper = {taper}: needs a finite number above 0")
+    return tuple(max(1, round(width * taper ** (l / depth))) for l in range(depth + 1))
+
+
+def _widths(width: int | Sequence[int], depth: int) -> tuple[int, ...]:
+    """Return the depth+1 widths that a width or a list of widths stands for."""
+    if isinstance(width, int | np.integer):
+        _check_sizes(width=int(width))
+        return (int(width),) * (depth + 1)
+    widths = tuple(width)
+    if len(widths) != depth + 1 or min(widths) < 1:
+        raise ValueError(f"width = {widths}: needs {depth + 1} whole numbers from 1, the input first")
+    return widths
+
+
 @dataclass(frozen=True)
 class Propagation:
-    """Root mean squares over batch and units, one row per scheme and network (seed).
+    """Sizes by layer, one row per scheme and network (seed); roots of means over batch and units.
 
     Computed in float64. An infinity or NaN is where float64 itself ended; ``first_bad`` finds where a
-    float32 run would have.
+    float32 run would have. What was not asked for is None.
     """
 
     signal_rms: Array  # (schemes, seeds, depth+1), of h^l for l = 0 … depth
     gradient_rms: Array  # (schemes, seeds, depth+1), of dL/dh^l for l = 0 … depth
-    weight_gradient_rms: Array | None  # (schemes, seeds, depth), of dL/dW^l for l = 1 … depth, if asked for
+    weight_gradient_rms: Array | None  # (schemes, seeds, depth), of dL/dV^l for l = 1 … depth
+    signal_mean: Array | None = None  # (schemes, seeds, depth+1), mean of h^l over batch and units, signed
+    neuron_std: Array | None = (
+        None  # (schemes, seeds, depth+1), √ of a unit's variance over the batch, averaged
+    )
+    zero_slope_share: Array | None = None  # (schemes, seeds, depth+1), share of φ'(h^l) that is exactly 0
+    dead_share: Array | None = (
+        None  # (schemes, seeds, depth+1), share of units with φ'(h^l) = 0 on the whole batch
+    )
 
 
 def propagate(
@@ -138,7 +194,7 @@ def propagate(
     initializers: Sequence[Initializer],
     *,
     depth: int,
-    width: int,
+    width: int | Sequence[int],
     batch: int,
     seeds: int,
     seed: int,
@@ -146,8 +202,11 @@ def propagate(
     knobs: Mapping[str, float] | None = None,
     first: int = 0,
     weight_gradients: bool = True,
+    input_scale: float = 1.0,
+    moments: bool = False,
+    slopes: bool = False,
 ) -> Propagation:
-    """Measure signal and gradient by layer in ``seeds`` random networks of equal width for each scheme.
+    """Measure signal and gradient by layer in ``seeds`` random networks for each scheme.
 
     Schemes are compared on common random numbers: the same input, biases and top gradient, and the same
     unit draw of the weights for all schemes of one family. Every layer of every network has a stream of its
@@ -156,9 +215,11 @@ def propagate(
 
     Args:
         activation: φ.
-        initializers: the schemes, in the order of the result's first axis.
+        initializers: the schemes, in the order of the result's first axis. A data-dependent one (LSUV) is
+            fitted on the batch of each network: W^l is divided by the standard deviation of φ(h^{l−1})·W^l over
+            batch and units, before the bias is added, or left alone where that is 0 or not finite.
         depth: layers L, 1 or more.
-        width: units in every layer, 1 or more.
+        width: units in every layer, 1 or more; or the depth+1 widths n_0 … n_L, as ``layer_widths`` gives them.
         batch: input rows, 1 or more.
         seeds: networks, 1 or more.
         seed: non-negative integer from which all networks are drawn.
@@ -166,38 +227,58 @@ def propagate(
         knobs: parameters of φ.
         first: index of the first network, 0 or more. A long run can be computed in parts and joined along
             the seeds: ``first=0, seeds=5`` and then ``first=5, seeds=5`` are ``seeds=10``.
-        weight_gradients: whether to measure the gradients of the weights too, which costs a sixth more.
+        weight_gradients: whether to measure the gradients of the weights too, which costs a sixth more. They
+            are those of the stored weights V: dL/dW times the scheme's ``multiplier``.
+        input_scale: standard deviation of the input's entries, finite and above 0.
+        moments: whether to measure ``signal_mean`` and ``neuron_std`` too. The variance of a unit over the
+            batch is the unbiased one (divided by batch − 1), and NaN at batch 1.
+        slopes: whether to measure ``zero_slope_share`` and ``dead_share`` too.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    _check_sizes(depth=depth, width=width, batch=batch, seeds=seeds)
+    _check_sizes(depth=depth, batch=batch, seeds=seeds)
+    widths = _widths(width, depth)
     for name, value in (("seed", seed), ("first", first)):
         if value < 0:
             raise ValueError(f"{name} = {value}: needs a whole number from 0")
     _check_spread(sigma_b)
-    shape = (len(initializers), seeds, depth)
-    signal, gradient = np.empty((*shape[:2], depth + 1)), np.empty((*shape[:2], depth + 1))
-    weight_gradient = np.empty(shape) if weight_gradients else None
-    at_once = max(1, _ENTRIES_AT_ONCE // (depth * width * max(width, batch * len(initializers))))
+    _check_scale(input_scale)
+    shape = (len(initializers), seeds, depth + 1)
+    signal, gradient = np.empty(shape), np.empty(shape)
+    weight_gradient = np.empty((*shape[:2], depth)) if weight_gradients else None
+    mean, neuron = (np.empty(shape), np.empty(shape)) if moments else (None, None)
+    zero, dead = (np.empty(shape), np.empty(shape)) if slopes else (None, None)
+    weights = sum(m * n for m, n in pairwise(widths))
+    at_once = max(1, _ENTRIES_AT_ONCE // max(weights, sum(widths[1:]) * batch * len(initializers)))
     for start in range(0, seeds, at_once):
         part = slice(start, min(start + at_once, seeds))
         networks = range(first + part.start, first + part.stop)
         # Overflow to infinity and the NaN that follows are results here, found by `first_bad`.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             for members, run in _families(
-                activation, initializers, networks, depth, width, batch, seed, sigma_b, knobs
+                activation, initializers, networks, widths, batch, seed, sigma_b, input_scale, knobs
             ):
+                split = (len(networks), len(members), batch)
                 for l, (h, delta) in enumerate(zip(run.signals, run.gradients, strict=True)):
                     signal[members, part, l] = _by_scheme(h, len(members))
                     gradient[members, part, l] = _by_scheme(delta, len(members))
+                    if mean is not None and neuron is not None:
+                        of_scheme = h.reshape(*split, widths[l])
+                        mean[members, part, l] = of_scheme.mean(axis=(-2, -1)).T
+                        neuron[members, part, l] = _neuron_std(of_scheme).T
+                    if zero is not None and dead is not None:
+                        flat = (activation.df(h, **(knobs or {})) == 0).reshape(*split, widths[l])
+                        zero[members, part, l] = flat.mean(axis=(-2, -1)).T
+                        dead[members, part, l] = flat.all(axis=-2).mean(axis=-1).T
                 if weight_gradient is None:
                     continue
                 for l, (rows, delta) in enumerate(zip(run.activations, run.gradients[1:], strict=True)):
-                    split = (len(networks), len(members), batch, width)
-                    rms = _weight_gradient_rms(rows.reshape(split), delta.reshape(split))
-                    weight_gradient[members, part, l] = rms.T
-    return Propagation(signal, gradient, weight_gradient)
+                    fans = widths[l], widths[l + 1]
+                    rms = _weight_gradient_rms(rows.reshape(*split, fans[0]), delta.reshape(*split, fans[1]))
+                    stored = np.array([initializers[i].multiplier(*fans) for i in members])
+                    weight_gradient[members, part, l] = (stored * rms).T
+    return Propagation(signal, gradient, weight_gradient, mean, neuron, zero, dead)
 
 
 def _by_scheme(rows: Array, schemes: int) -> Array:
@@ -205,11 +286,26 @@ def _by_scheme(rows: Array, schemes: int) -> Array:
     return root_mean_square(rows.reshape(len(rows), schemes, -1)).T
 
 
-def _unit_layer(family: str, width: int, seed: int, start: int, stop: int, layer: int) -> Array:
-    """Draw one layer of several networks, (stop − start, width, width), read-only; each has its own stream."""
-    units = np.stack([FAMILIES[family](width, width, stream(seed, n, layer)) for n in range(start, stop)])
-    units.flags.writeable = False
-    return units
+def _neuron_std(h: Array) -> Array:
+    """Return √ of the unbiased variance over the batch, averaged over units: (..., batch, width) → (...)."""
+    batch = h.shape[-2]
+    if batch == 1:
+        return np.full(h.shape[:-2], math.nan)
+    apart = h - h[..., :1, :]  # exactly 0 where all rows are equal, as below constant weights
+    apart -= apart.mean(axis=-2, keepdims=True)
+    return root_mean_square(apart.reshape(*h.shape[:-2], -1)) * math.sqrt(batch / (batch - 1))
+
+
+Draw = tuple[str, tuple[float, ...]]  # what two schemes must share to share a draw: family and options
+
+
+def _unit_layer(draw: Draw, fan_in: int, fan_out: int, seed: int, start: int, stop: int, layer: int) -> Array:
+    """Draw one layer of several networks, (stop − start, fan_in, fan_out), read-only; each has its own stream."""
+    family, options = draw
+    units = [FAMILIES[family](fan_in, fan_out, stream(seed, n, layer), *options) for n in range(start, stop)]
+    layers = np.stack(units)
+    layers.flags.writeable = False
+    return layers
 
 
 # Drawing is half the work of a small run, and a control that moves depth, scheme, activation or bias needs the
@@ -222,11 +318,11 @@ def _families(
     activation: Activation,
     initializers: Sequence[Initializer],
     networks: range,
-    depth: int,
-    width: int,
+    widths: Sequence[int],
     batch: int,
     seed: int,
     sigma_b: float,
+    input_scale: float,
     knobs: Mapping[str, float] | None,
 ) -> Iterator[tuple[list[int], Pass]]:
     """Yield, family by family, the indices of its schemes and the pass through all their networks.
@@ -234,28 +330,36 @@ def _families(
     The rows of a pass are the schemes' batches one below the other, (networks, schemes·batch, width).
     """
 
-    def draw(place: tuple[int, ...], rows: int) -> Array:
+    def normal(place: tuple[int, ...], rows: int, width: int) -> Array:
         return np.stack([stream(seed, n, *place).standard_normal((rows, width)) for n in networks])
 
-    x, top = draw(_INPUT, batch), draw(_TOP, batch)
+    x, top = normal(_INPUT, batch, widths[0]), normal(_TOP, batch, widths[-1])
+    x *= input_scale
     biases: list[Array | float] = [
-        sigma_b * draw((l, _BIAS), 1) if sigma_b else 0.0 for l in range(1, depth + 1)
+        sigma_b * normal((l, _BIAS), 1, n) if sigma_b else 0.0 for l, n in enumerate(widths[1:], start=1)
     ]
-    for family in dict.fromkeys(scheme.family for scheme in initializers):
-        members = [i for i, scheme in enumerate(initializers) if scheme.family == family]
+    fans = list(pairwise(widths))
+    for draw in dict.fromkeys((scheme.family, scheme.options) for scheme in initializers):
+        members = [i for i, scheme in enumerate(initializers) if (scheme.family, scheme.options) == draw]
         schemes = [initializers[i] for i in members]
-        small = len(networks) * width * width <= _ENTRIES_KEPT
-        layer = _kept_layer if small else _unit_layer
-        weights = [layer(family, width, seed, networks.start, networks.stop, l) for l in range(1, depth + 1)]
+        weights = []
+        for l, (fan_in, fan_out) in enumerate(fans, start=1):
+            small = len(networks) * fan_in * fan_out <= _ENTRIES_KEPT
+            layer = _kept_layer if small else _unit_layer
+            weights.append(layer(draw, fan_in, fan_out, seed, networks.start, networks.stop, l))
+        stds = {pair: np.repeat([[s.std(*pair)] for s in schemes], batch, axis=0) for pair in set(fans)}
         run = forward_backward(
             activation,
             np.tile(x, (1, len(schemes), 1)),
             weights,
             biases,
             np.tile(top, (1, len(schemes), 1)),
-            std=np.repeat([[scheme.std(width, width)] for scheme in schemes], batch, axis=0),
+            std=[stds[pair] for pair in fans],
             mean=np.repeat([[scheme.mean] for scheme in schemes], batch, axis=0),
             knobs=knobs,
+            unit_variance=[
+                slice(k * batch, (k + 1) * batch) for k, s in enumerate(schemes) if s.data_dependent
+            ],
         )
         yield members, run
 
@@ -267,13 +371,18 @@ class MeanField:
     The theory is about second moments, E h² and E (dL/dh)² pooled over units, inputs and networks; these are
     their square roots. One network fluctuates around it: in a He/ReLU stack the logarithm of its second moment
     has variance ≈ 5·depth/width, so a typical network, and the mean of the rms over networks, lie below. A
-    scheme whose weights have a mean other than 0 has no such theory, and its row is NaN.
+    scheme whose weights have a mean other than 0 has no such theory, and its row is NaN. Sparse weights share
+    the theory of dense ones of their spread; it is exact in the first layer and, beyond, needs many nonzero
+    weights in a unit. The identity has its own, in which units never mix: exact for layers of one width without
+    biases, NaN otherwise. LSUV's is that of weights which make φ(h)·W of variance 1.
     """
 
-    signal_rms: Array  # (schemes, depth+1), √E (h^l)²; 1 at l = 0
+    signal_rms: Array  # (schemes, depth+1), √E (h^l)²; ``input_scale`` at l = 0
     gradient_rms: Array  # (schemes, depth+1), √E (dL/dh^l)²; 1 at the top l = depth
-    weight_gradient_rms: Array  # (schemes, depth), √E (dL/dW^l)² for l = 1 … depth
+    weight_gradient_rms: Array  # (schemes, depth), √E (dL/dV^l)² for l = 1 … depth
     slope: Array  # (schemes, depth), χ^l: the gradient's second moment grows by it from layer l to l−1
+    neuron_std: Array | None = None  # (schemes, depth+1), √(q(1−c)) for two inputs of correlation c^l
+    mean_rms: Array | None = None  # (schemes, depth+1), √E m² of the mean m over batch and units
 
 
 def propagate_theory(
@@ -281,38 +390,117 @@ def propagate_theory(
     initializers: Sequence[Initializer],
     *,
     depth: int,
-    width: int,
+    width: int | Sequence[int],
     batch: int = 1,
     sigma_b: float = 0.0,
     knobs: Mapping[str, float] | None = None,
+    input_scale: float = 1.0,
+    moments: bool = False,
 ) -> MeanField:
     """Return the mean-field prediction for ``propagate``, by layer and scheme.
 
-    q^l = σ_w²·E[φ(√q^{l−1} z)²] + σ_b² with z ~ N(0, 1), σ_w² = width·std² and q⁰ = 1; backward
-    χ^l = σ_w²·E[φ'(√q^{l−1} z)²]; the mean square of dL/dW^l is batch·E[φ²]·E[δ²] (Poole et al. 2016,
+    q^l = n_{l−1}·std²·E[φ(√q^{l−1} z)²] + σ_b² with z ~ N(0, 1), std that of W^l and √q⁰ = ``input_scale``;
+    backward χ^l = n_l·std²·E[φ'(√q^{l−1} z)²]; the mean square of dL/dW^l is batch·E[φ²]·E[δ²] (Poole et al. 2016,
     "Exponential expressivity …"; Schoenholz et al. 2017, "Deep information propagation").
 
-    Args: as for ``propagate``; ``batch`` scales the weight gradient only.
+    With ``moments``, two inputs of correlation c, at first 0, have q(1−c) ← n_{l−1}·std²·½E[(φ(u) − φ(v))²],
+    whatever the bias: that is the expected variance of a unit over the batch. The mean over batch and units has
+    the second moment q(1 + (batch − 1)c)/(batch·n_l).
+
+    Args: as for ``propagate``; ``batch`` scales the weight gradient and ``mean_rms`` only.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    _check_sizes(depth=depth, width=width, batch=batch)
+    _check_sizes(depth=depth, batch=batch)
+    widths = _widths(width, depth)
     _check_spread(sigma_b)
-    spread = [math.sqrt(width) * s.std(width, width) if s.mean == 0 else math.nan for s in initializers]
-    sigma_w = np.array(spread, dtype=np.float64)
-    signal, gradient = np.empty((len(spread), depth + 1)), np.empty((len(spread), depth + 1))
-    weight_gradient, slope = np.empty((len(spread), depth)), np.empty((len(spread), depth))
-    signal[:, 0] = gradient[:, depth] = np.where(np.isnan(sigma_w), math.nan, 1.0)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for l in range(depth):
-            weight_gradient[:, l], slope_rms = _rms_of(activation, signal[:, l], knobs or {})
+    _check_scale(input_scale)
+    knobs = knobs or {}
+    fans = list(pairwise(widths))
+    std = np.array([[s.std(*pair) for pair in fans] for s in initializers]).reshape(-1, depth)
+    known = np.array([s.mean == 0 and not s.elementwise for s in initializers], dtype=bool)
+    fitted = np.array([s.data_dependent for s in initializers], dtype=bool)
+    std[~known] = math.nan
+    shape = (len(std), depth + 1)
+    signal, gradient = np.empty(shape), np.empty(shape)
+    weight_gradient, slope = np.empty((len(std), depth)), np.empty((len(std), depth))
+    neuron = np.empty(shape) if moments else None
+    signal[:, 0] = np.where(known, input_scale, math.nan)
+    gradient[:, depth] = np.where(known, 1.0, math.nan)
+    if neuron is not None:
+        neuron[:, 0] = signal[:, 0]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for l, (fan_in, fan_out) in enumerate(fans):
+            weight_gradient[:, l], slope_rms = _rms_of(activation, signal[:, l], knobs)
+            sigma_w = math.sqrt(fan_in) * std[:, l]
+            if fitted.any():
+                fits = fitted & (weight_gradient[:, l] > 0) & (weight_gradient[:, l] < math.inf)
+                sigma_w = np.where(fits, 1 / weight_gradient[:, l], sigma_w)
             signal[:, l + 1] = np.hypot(sigma_w * weight_gradient[:, l], sigma_b)
-            slope[:, l] = (sigma_w * slope_rms) ** 2
+            slope[:, l] = (fan_out / fan_in) * (sigma_w * slope_rms) ** 2
+            if neuron is not None:
+                apart = _difference_rms(activation, signal[:, l], neuron[:, l], knobs)
+                neuron[:, l + 1] = sigma_w * apart
         for l in reversed(range(depth)):
             weight_gradient[:, l] *= math.sqrt(batch) * gradient[:, l + 1]
             gradient[:, l] = gradient[:, l + 1] * np.sqrt(slope[:, l])
-    return MeanField(signal, gradient, weight_gradient, slope)
+        mean = None if neuron is None else _mean_rms(signal, neuron, batch, widths)
+    theory = MeanField(signal, gradient, weight_gradient, slope, neuron, mean)
+    if sigma_b == 0 and len(set(widths)) == 1:
+        for k, scheme in enumerate(initializers):
+            if scheme.elementwise:
+                _fill_elementwise(theory, k, activation, knobs, widths[0], batch, input_scale)
+    weight_gradient *= np.array([[s.multiplier(*pair) for pair in fans] for s in initializers]).reshape(
+        -1, depth
+    )
+    return theory
+
+
+def _mean_rms(signal: Array, neuron: Array, batch: int, widths: Sequence[int]) -> Array:
+    """Return √(q(1 + (B−1)c)/(B·n)) from √q and √(q(1−c)): over B·n values, those of a unit correlate."""
+    share = np.where(signal == 0, 0.0, neuron / np.where(signal == 0, 1.0, signal)) ** 2  # 1 − c
+    of_batch = np.sqrt(np.maximum(1 - share * (batch - 1) / batch, 0.0))
+    return np.asarray(signal * of_batch / np.sqrt(widths))
+
+
+def _fill_elementwise(
+    theory: MeanField,
+    row: int,
+    activation: Activation,
+    knobs: Mapping[str, float],
+    width: int,
+    batch: int,
+    input_scale: float,
+) -> None:
+    """Write the row of a scheme under which h^l = φ(h^{l−1}) unit by unit: φ composed with itself l times.
+
+    All is an expectation over one normal variable, the input of a unit. Panels of 0.02 standard deviations keep
+    the error small also where a kink of φ^l is not at a kink of φ.
+    """
+    depth = theory.slope.shape[1]
+    cuts = np.linspace(-8.0, 8.0, 801) * input_scale
+    x, w = gaussian_nodes(input_scale, (*activation.kinks, *activation.seams, *cuts))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        path = [x]
+        for _ in range(depth):
+            path.append(activation.f(path[-1], **knobs))
+        passed = np.ones_like(x)
+        for l in range(depth, -1, -1):
+            if l < depth:
+                passed = passed * activation.df(path[l], **knobs)
+            theory.gradient_rms[row, l] = _weighted_rms(passed, w)
+            theory.signal_rms[row, l] = _weighted_rms(path[l], w)
+        above, below = theory.gradient_rms[row, 1:], theory.gradient_rms[row, :-1]
+        theory.slope[row] = np.where(above > 0, (below / np.where(above > 0, above, 1.0)) ** 2, math.nan)
+        theory.weight_gradient_rms[row] = math.sqrt(batch) * theory.signal_rms[row, 1:] * above
+        if theory.neuron_std is None or theory.mean_rms is None:
+            return
+        for l, h in enumerate(path):
+            mean = np.vecdot(h, w)
+            std = _weighted_rms(h - mean, w)
+            theory.neuron_std[row, l] = std
+            theory.mean_rms[row, l] = np.hypot(mean, std / math.sqrt(batch * width))
 
 
 def mean_field_step(
@@ -344,6 +532,14 @@ def mean_field_step(
         return sigma_w2 * value**2 + sigma_b2, sigma_w2 * slope**2
 
 
+def _weighted_rms(y: Array, w: Array) -> Array:
+    """Return √(Σ w·y²) over the last axis, also where y² leaves float64: (..., points) twice → (...)."""
+    size = np.max(np.abs(y), axis=-1)
+    size = np.where((size > 0) & (size < math.inf), size, 1.0)
+    scaled = y / size[..., None]
+    return np.asarray(size * np.sqrt(np.vecdot(scaled * scaled, w)))
+
+
 def _rms_of(activation: Activation, scale: Array, knobs: Mapping[str, float]) -> tuple[Array, Array]:
     """Return √E[φ(s z)²] and √E[φ'(s z)²] for standard deviations s (...), without leaving float64."""
     scale = np.asarray(scale)
@@ -353,11 +549,80 @@ def _rms_of(activation: Activation, scale: Array, knobs: Mapping[str, float]) ->
         for function, rms in ((activation.f, value), (activation.df, slope)):
             at_zero = function(np.zeros(()), **knobs)
             y = np.where(scale[group, None] == 0, at_zero, function(x, **knobs))
-            size = np.max(np.abs(y), axis=-1)
-            size = np.where((size > 0) & (size < math.inf), size, 1.0)
-            y /= size[:, None]
-            rms[group] = size * np.sqrt(np.vecdot(y * y, w))
+            rms[group] = _weighted_rms(y, w)
     return value, slope
+
+
+# E (φ(u) − φ(v))² in two variables: u, v = a·z ± b·w with z, w ~ N(0, 1), b ≤ a. For fixed w the kinks of the
+# integrand are at z = (kink ∓ b·w)/a, where the panels are cut; what is left is smooth in w.
+_POINTS, _POINT_WEIGHTS = np.polynomial.legendre.leggauss(10)
+_OUTER = np.array([0.0, 1.5, 3.5, 7.0])  # beyond 7 the normal distribution has probability 2.6e-12
+_INNER = np.array([-7.0, -4.5, -3.0, -1.5, 0.0, 1.5, 3.0, 4.5, 7.0])
+_GRADED = 0.5 * 2.0 ** np.arange(5)  # borders on both sides of an argument of 0, in units of φ's argument
+_OSCILLATION = 8.0  # up to this scale the panels follow a sine
+_SPARE = 1e-6  # an angle between two inputs below which only the slope of φ matters
+
+
+def _panels(borders: Array) -> tuple[Array, Array]:
+    """Return Gauss–Legendre points and weights times the normal density: (..., borders) → two (..., points)."""
+    borders = np.sort(np.clip(borders, _INNER[0], _INNER[-1]), axis=-1)
+    half = 0.5 * np.diff(borders)[..., None]
+    z = borders[..., :-1, None] + half * (1 + _POINTS)
+    w = half * _POINT_WEIGHTS * (np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi))
+    return z.reshape(*z.shape[:-2], -1), w.reshape(*w.shape[:-2], -1)
+
+
+def _difference_rms(activation: Activation, scale: Array, apart: Array, knobs: Mapping[str, float]) -> Array:
+    """Return √(½E[(φ(u) − φ(v))²]) for jointly normal u, v of variance q = scale² and q(1 − c) = apart².
+
+    Args:
+        activation: φ.
+        scale: (schemes,) √q.
+        apart: (schemes,) √(q(1−c)), with c from 0 to 1.
+        knobs: parameters of φ.
+
+    Returns:
+        (schemes,), to a relative 1e-9 up to a scale of 10 or so and 1e-4 far beyond; the linear apart·√E[φ'²]
+        where apart is below 1e-6 of the scale. NaN where an argument is not finite. A φ that goes on oscillating is
+        followed to 1e-4 up to a scale of 8, and NaN beyond.
+    """
+    result = np.full(scale.shape, math.nan)
+    result[(scale == 0) | (apart == 0)] = 0.0
+    ratio = apart / np.where(scale > 0, scale, 1.0)
+    near = (ratio > 0) & (ratio < _SPARE) & np.isfinite(scale)
+    if near.any():
+        result[near] = apart[near] * _rms_of(activation, scale[near], knobs)[1]
+    kinks = np.array(sorted({*activation.kinks, *activation.seams}), dtype=np.float64)
+    gaps = np.abs(kinks[:, None] - kinks)[np.triu_indices(len(kinks), 1)]
+    far = activation.df(np.linspace(20.0, 60.0, 201), **knobs)
+    followed = _OSCILLATION if far.min() < 0 < far.max() else math.inf
+    done: dict[tuple[float, float], int] = {}  # schemes that differ in nothing here need one answer
+    for k in np.flatnonzero(
+        (ratio >= _SPARE) & np.isfinite(scale) & np.isfinite(apart) & (scale <= followed)
+    ):
+        same = done.setdefault((float(scale[k]), float(apart[k])), int(k))
+        if same != k:
+            result[k] = result[same]
+            continue
+        b = apart[k] * math.sqrt(0.5)
+        a = scale[k] * math.sqrt(1 - min(1.0, 0.5 * ratio[k] ** 2))
+        # Graded panels resolve what φ does around 0 once its argument is wider than a unit or two.
+        spread = _GRADED if a > 1 else _GRADED[:0]
+        w, outer = _panels(np.concatenate([_OUTER, spread / b, gaps / (2 * b)]))
+        w, outer = w[w > 0], outer[w > 0]
+        centers = np.concatenate([kinks, spread, -spread, [0.0] if a > 1 else []])
+        shift = b * w[:, None]
+        borders = [
+            np.broadcast_to(_INNER, (len(w), _INNER.size)),
+            (centers - shift) / a,
+            (centers + shift) / a,
+        ]
+        z, inner = _panels(np.concatenate(borders, axis=-1))
+        z *= a
+        difference = activation.f(z + shift, **knobs) - activation.f(z - shift, **knobs)
+        # w > 0 is half of the distribution, and the ½ in front the other half.
+        result[k] = _weighted_rms(_weighted_rms(difference, inner), outer)
+    return result
 
 
 def first_bad(
@@ -389,6 +654,11 @@ def _check_sizes(**sizes: int) -> None:
     for name, size in sizes.items():
         if size < 1:
             raise ValueError(f"{name} = {size}: needs a whole number from 1")
+
+
+def _check_scale(input_scale: float) -> None:
+    if not 0 < input_scale < math.inf:
+        raise ValueError(f"input_scale = {input_scale}: needs a finite number above 0")
 
 
 def _check_spread(sigma_b: float) -> None:

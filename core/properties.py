@@ -35,7 +35,10 @@ class Place(Interval):
     """
 
     def __str__(self) -> str:
-        return number(self.low) if self.low == self.high else super().__str__()
+        if self.low < self.high:
+            return super().__str__()
+        approached = abs(self.low) < INF and not (self.low_attained or self.high_attained)
+        return f"{number(self.low)} (approached)" if approached else number(self.low)
 
 
 class Bound(NamedTuple):

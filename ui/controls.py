@@ -236,18 +236,19 @@ class Panel:
 
     def controls(self, tab: Tab) -> Values:
         """Draw a tab's own controls side by side, at most four a row, and return all values as they now are."""
-        names = tab.shown(self.refresh())
-        for name in [
-            n for n in names if self.topic.knobs[n].kind == "choices"
-        ]:  # needs the width for its chips
-            self._widget(self.topic.knobs[name])
-        names = tuple(n for n in names if self.topic.knobs[n].kind != "choices")
-        across = 3 if len(names) <= 3 else 4
-        for start in range(0, len(names), across):
-            for place, name in zip(st.columns(across), names[start : start + across], strict=False):
-                with place:
-                    self._widget(self.topic.knobs[name])
-        return self.refresh()
+        for row in tab.rows(self.refresh()):
+            for name in [
+                n for n in row if self.topic.knobs[n].kind == "choices"
+            ]:  # needs the width for its chips
+                self._widget(self.topic.knobs[name])
+            names = [n for n in row if self.topic.knobs[n].kind != "choices"]
+            across = 3 if len(names) <= 3 else 4
+            for start in range(0, len(names), across):
+                for place, name in zip(st.columns(across), names[start : start + across], strict=False):
+                    with place:
+                        self._widget(self.topic.knobs[name])
+        # What no control shows does not act, here as in the link.
+        return self.topic.settle(self.refresh())
 
     def scenario(self) -> Scenario | None:
         """Return the scenario in force, None when the values are the visitor's own."""

@@ -1,7 +1,7 @@
 """A page: question, controls, figure, reading, tabs; the same order for every topic."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import CODE, NOTES, WHY, Action, Block, Link, Topic, View
+from charts.topic import CODE, NOTES, WHY, Action, Block, Link, Topic, Values, View
 from core.knobs import quote
 from ui import figure, links, navigation, notes, viewport
 from ui.controls import Panel
@@ -145,10 +145,32 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
                 with progress.listening(waiting.progress):
                     blocks = tab.blocks(values)
                 waiting.empty()
-                _blocks(topic, panel, blocks, width, f"{topic.prefix}_{quote(name)}")
+                _blocks(topic, panel, blocks, width, f"{topic.prefix}_{quote(name)}", tab.clicks)
 
 
-def _blocks(topic: Topic, panel: Panel, blocks: Sequence[Block], width: int, key: str) -> None:
+Clicks = Mapping[str, Callable[[Mapping[str, Any]], Values]]
+_NO_CLICKS: Clicks = {}
+
+
+def _clicked(
+    panel: Panel, change: Callable[[Mapping[str, Any]], Values] | None
+) -> Callable[[dict[str, Any]], None] | None:
+    """Return what a click on a figure of a tab does: it may concern the whole page."""
+    if change is None:
+        return None
+
+    def clicked(point: dict[str, Any]) -> None:
+        values = change(point)
+        if values:
+            panel.set(values)
+            st.rerun()
+
+    return clicked
+
+
+def _blocks(
+    topic: Topic, panel: Panel, blocks: Sequence[Block], width: int, key: str, clicks: Clicks = _NO_CLICKS
+) -> None:
     """Draw what a tab is made of, in order."""
     row = None
     for number, block in enumerate(blocks):
@@ -161,7 +183,7 @@ def _blocks(topic: Topic, panel: Panel, blocks: Sequence[Block], width: int, key
         row = None
         match block:
             case Figure():
-                figure.draw(block, width, here)
+                figure.draw(block, width, here, _clicked(panel, clicks.get(block.name)))
                 st.caption(f"{block.caption} {block.key} {block.hint}")
                 figure.save(block, here)
             case Action():

@@ -265,6 +265,11 @@ def test_nothing_scrolls_sideways_on_a_phone(visit: Callable[..., Any], name: st
     page.wait_for_timeout(1500)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     column = page.locator("[data-testid=stMainBlockContainer]").bounding_box()
+    page.wait_for_function(  # the column's width has been told and the charts drawn for it
+        "([selector, wide]) => [...document.querySelectorAll(selector)].every(svg => svg.getBoundingClientRect().width <= wide)",
+        arg=[f"{CHART} svg", column["width"]],
+        timeout=20_000,
+    )
     for chart in range(page.locator(f"{CHART} svg").count()):
         box = page.locator(f"{CHART} svg").nth(chart).bounding_box()
         assert box["x"] + box["width"] <= column["x"] + column["width"] + 1

@@ -93,6 +93,11 @@ CASES = {
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 
 
+def last_finite(run):
+    """Return the last step at which a run is finite."""
+    return 200 if run.diverged_at < 0 else int(run.diverged_at) - 1
+
+
 # Dying units: the numbers
 
 
@@ -100,13 +105,16 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_run_is_drawn_as_core_trains_it(case):
     figure, run = dying(**case)[0], run_of(**case)
     layers = run.dead.shape[1]
+    end = last_finite(run) + 1
     units = figure.data["units"]
     assert len(units) == 201 * layers
     for layer in range(layers):
         part = units[units.line == f"layer {layer + 1}"]
         np.testing.assert_array_equal(part.step, run.step)
-        np.testing.assert_array_equal(part.y, run.dead[:, layer])
-        np.testing.assert_array_equal(part.batch, run.dead_on_batch[:, layer])
+        kept = part[:end]
+        np.testing.assert_array_equal(kept.y, run.dead[:end, layer])
+        np.testing.assert_array_equal(kept.batch, run.dead_on_batch[:end, layer])
+        assert part[end:][["y", "batch"]].isna().all(axis=None)
     loss = figure.data["loss"].dropna()
     measured = loss[loss.step.isin(run.step) & (loss.y < 1e9)]
     shown = np.isfinite(run.loss) & (run.loss <= 1e9) & (run.loss > 0)
@@ -125,7 +133,7 @@ def test_every_death_and_revival_is_a_tick_in_its_lane(case):
         (word, str(layer + 1), step): count
         for word, counts in (("died", run.died), ("revived", run.revived))
         for (step, layer), count in np.ndenumerate(counts)
-        if count
+        if count and step <= last_finite(run)
     }
     assert found == expected
     died = ticks.note.astype(str).str.endswith("died").to_numpy(bool)
@@ -137,11 +145,12 @@ def test_every_death_and_revival_is_a_tick_in_its_lane(case):
 @every_case
 def test_the_text_counts_as_core_counts(case):
     text, run = dying(**case)[1], run_of(**case)
+    end = last_finite(run) + 1
     found = re.search(
         r"there (?:is|are) (\d+) deaths? and (\d+) revivals?(?:, the last one at step (\d+))?", text
     )
-    assert (int(found[1]), int(found[2])) == (run.died.sum(), run.revived.sum())
-    revivals = np.flatnonzero(run.revived.sum(axis=1))
+    assert (int(found[1]), int(found[2])) == (run.died[:end].sum(), run.revived[:end].sum())
+    revivals = np.flatnonzero(run.revived[:end].sum(axis=1))
     assert (found[3] is None) == (len(revivals) == 0)
     if len(revivals):
         assert int(found[3]) == revivals[-1]
@@ -150,6 +159,7 @@ def test_the_text_counts_as_core_counts(case):
     assert "measured: 0 revivals" in text
     if run.diverged_at >= 0:
         assert f"from step {run.diverged_at} on it is not finite" in text
+        assert "at the end" not in text
     else:
         assert f"from {number(run.loss[0])} to {number(run.loss[-1])}," in text
         assert (("on its way to diverge") in text) == (run.loss[-1] > run.loss[0])
@@ -172,18 +182,33 @@ def test_the_table_holds_the_runs_of_the_other_functions(hidden):
     assert list(found) == list(dict.fromkeys(["ReLU", "leaky ReLU", "ELU", "GELU", hidden]))
     for name, row in found.items():
         run = run_of(name, data="moons", bias=-0.7)
-        dead, quiet = (100 * float(share[-1].mean()) for share in (run.dead, run.never_positive))
-        assert row == [
-            "NaN" if math.isnan(dead) else f"{number(dead)}%",
-            "NaN" if math.isnan(quiet) else f"{number(quiet)}%",
-            str(run.died.sum()),
-            str(run.revived.sum()),
-            number(float(run.loss[-1])),
-            "NaN" if math.isnan(run.accuracy[-1]) else f"{number(100 * float(run.accuracy[-1]))}%",
-            "never" if run.diverged_at < 0 else f"step {run.diverged_at}",
-        ]
+        dead, quiet = (
+            f"{number(100 * float(share[-1].mean()))}%" for share in (run.dead, run.never_positive)
+        )
+        loss, right = number(float(run.loss[-1])), f"{number(100 * float(run.accuracy[-1]))}%"
+        end, diverged = last_finite(run) + 1, run.diverged_at >= 0
+        counts = [str(run.died[:end].sum()), str(run.revived[:end].sum())]
+        if diverged:
+            assert row == ["–", "–", *counts, "–", "–", f"step {run.diverged_at}"]
+        else:
+            assert row == [dead, quiet, *counts, loss, right, "never"]
+        assert (
+            bool(re.search(rf"No longer finite: .*\b{name}.* from step {run.diverged_at}", text)) == diverged
+        )
     first = run_of("ReLU", data="moons", bias=-0.7).never_positive[0, 0]
     assert f"At the start {number(100 * first)}% of the units of layer 1" in text
+
+
+def test_what_overflow_leaves_is_not_counted():
+    # At rate 10 slopes overflow from step 4: units "die" and "revive" in what is left of the run.
+    for name in ("ReLU", "ELU", "GELU"):
+        run = run_of(name, lr=10.0)
+        assert run.diverged_at >= 4
+        units = 16 * np.nansum(run.dead[0]) + run.deaths.sum() - run.revivals.sum()
+        assert 0 <= units <= 32
+        assert cells(dying(lr=10.0)[2])[name][2:4] == [str(run.deaths.sum()), str(run.revivals.sum())]
+    assert run_of(lr=10.0).died.sum() > run_of(lr=10.0).deaths.sum()
+    assert "NaN" not in "".join(dying(lr=10.0)[1:3])
 
 
 def test_the_function_that_was_chosen_keeps_its_settings():
@@ -207,10 +232,15 @@ def test_the_sweep_is_core_s(case):
     for layer, dead in enumerate(sweep.dead):
         part = figure.data["dead"][figure.data["dead"].line == f"layer {layer + 1}"]
         np.testing.assert_array_equal(part.lr, sweep.lr)
-        np.testing.assert_allclose(part.y, dead.mean(axis=1))
+        finite = [
+            [share for share, at in zip(*pair, strict=True) if at < 0]
+            for pair in zip(dead, sweep.diverged_at, strict=True)
+        ]
+        np.testing.assert_allclose(part.y, [np.mean(shares) if shares else math.nan for shares in finite])
+        assert list(part.every) == [len(shares) == 3 for shares in finite]
     drawn = figure.data["loss"].dropna()
-    with np.errstate(invalid="ignore"):
-        median = dict(zip(sweep.lr, np.median(sweep.loss, axis=1), strict=True))
+    kept = np.where(sweep.diverged_at < 0, sweep.loss, math.inf)
+    median = dict(zip(sweep.lr, np.median(kept, axis=1), strict=True))
     np.testing.assert_array_equal(drawn.y, [median[lr] for lr in drawn.lr])
     region = figure.data["diverged"]
     wide = region[region.high > region.lr]
@@ -218,6 +248,38 @@ def test_the_sweep_is_core_s(case):
         bad = np.mean((sweep.diverged_at[k] >= 0) | ~(sweep.loss[k] <= sweep.start_loss[k])) >= 0.5
         assert bad == bool(np.any((wide.lr <= lr * 1.0001) & (wide.high >= lr * 0.9999)))
     assert ("every run diverges" in list(figure.data["loss_ends"].line)) == (not len(drawn))
+
+
+@pytest.mark.parametrize("case", ["default", "biased", "leaky", "no slope", "identity"])
+def test_the_text_of_a_sweep_agrees_with_its_picture(case):
+    figure, text = dying(**CASES[case])[3:]
+    frame, region = figure.data["dead"], figure.data["diverged"]
+    lr = np.unique(frame.lr)
+    shares = {line: part.set_index("lr").y for line, part in frame.groupby("line", observed=True)}
+    first = {line: share[lr[0]] for line, share in shares.items()}
+    worst = max(first, key=lambda line: first[line])
+    said = f"{number(100 * first[worst])}% of {worst} are" if first[worst] else "no unit is"
+    if math.isnan(first[worst]):
+        assert text.startswith("The smallest rate at which")
+    else:
+        assert text.startswith(f"At the smallest rate, 0.01, {said} dead. ")
+    most = re.search(r"most are dead at ([\d.]+): ([\d.]+)% of (layer \d), with", text)
+    if most:
+        at = min(lr, key=lambda rate: abs(rate - float(most[1])))
+        assert f"{number(100 * max(share[at] for share in shares.values()))}" == most[2]
+        assert number(100 * shares[most[3]][at]) == most[2]
+    elif case != "identity":  # it diverges at every rate
+        assert "no run diverges is a unit dead" in text
+    wide = region[region.high > region.lr]
+    found = re.search(r"runs diverge is ([\d.]+)(?:; the red begins halfway to it, at ([\d.]+))?\.$", text)
+    assert (found is None) == (not len(wide))
+    if found is not None:
+        begin = wide.lr.min()
+        assert number(begin) == (found[2] or "0.01")
+        rate = next(rate for rate in lr if number(rate) == found[1])
+        before = lr[lr < rate]
+        if len(before):
+            assert begin == pytest.approx(math.sqrt(before[-1] * rate))
 
 
 @pytest.mark.parametrize(("lr", "shown"), [(0.5, True), (0.001, False), (10.0, False)])
@@ -304,7 +366,36 @@ def test_slots_without_a_function_stay_empty(names):
         assert set(points[f"shown{panel}"]) == {panel < len(names)}
     assert set(figure.data["pictures"].panel) == set(range(len(names)))
     assert list(figure.data["ends"].label) == list(names)
-    assert figure.spec() is trained()[0].spec()
+    assert figure.spec() is trained(("tanh", "ReLU", "GELU", "Swish")[: len(names)])[0].spec()
+    squares = {unit.data for unit in marks(figure.spec()) if unit.kind == "image"}
+    assert squares == {"pictures"}
+    count = sum(unit.kind == "image" for unit in marks(figure.spec()))
+    assert count == {1: 1, 2: 2, 3: 4}[len(names)]
+
+
+@pytest.mark.parametrize("names", [("step",), ("ReLU",), ("step", "identity"), NAMES])
+def test_the_axis_of_losses_spans_a_decade(names):
+    figure, text = trained(names)
+    reach, loss = figure.data["reach"].loss, figure.data["curves"].loss.dropna()
+    low, high = min(loss.min(), math.log(2)), max(loss.max(), math.log(2))
+    np.testing.assert_allclose(sorted(reach), [min(low, high / 10), high])
+    assert ("the lowest loss is that of" in text) == (len(names) > 1)
+    assert ("rank" in text) == (len(names) > 1)
+    if len(names) == 1:
+        assert f"its loss goes from {number(loss.iloc[0])} to {number(loss.iloc[-1])}" in text
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "leaky ReLU"])
+def test_the_default_run_is_what_the_tab_shows_first(name):
+    run = activation_training.default_runs((name,))[name]
+    values = {knob.name: knob.default for knob in TRAIN_KNOBS}
+    shown = trained((name,), *list(values.values())[1:])[1]
+    assert cells(shown)[name][0] == number(float(run.loss[-1]))
+    np.testing.assert_allclose(run.loss, side_run(name).loss[::4], rtol=1e-12)
+    trained(("tanh",))
+    before = activation_training._trained.cache_info().misses
+    assert activation_training.default_runs(("tanh", name))[name] is run
+    assert activation_training._trained.cache_info().misses == before, "nothing is trained twice"
 
 
 def test_the_data_are_those_that_are_trained_on():
@@ -425,7 +516,7 @@ def test_a_network_that_overflows_says_so_beside_its_line_and_in_the_table():
         f"ReLU NaN at {e}" for e in pictures.epoch if e >= 40
     }
     row = cells(activation_training._train_text(result, ["ReLU"]))["ReLU"]
-    assert row == ["NaN", "NaN", "never", "epoch 39"]
+    assert row == ["–", "–", "never", "epoch 39"]
 
 
 @pytest.mark.parametrize("name", ["squared ReLU", "identity", "sine", "step"])
@@ -501,7 +592,7 @@ def test_an_abandoned_run_leaves_nothing_behind(tab):
 
 
 def all_figures():
-    blocks = [*dying(), *trained()]
+    blocks = [*dying(), *trained(), *trained(("step",)), *trained(("tanh", "sine"))]
     return [block for block in blocks if isinstance(block, Figure)]
 
 
@@ -512,7 +603,7 @@ every_width = pytest.mark.parametrize("width", [*WIDE_AND_NARROW, 700])
 
 def test_the_figures():
     names = [figure.name for figure in FIGURES]
-    assert names == ["activations/dying-run", "activations/dying", "activations/train"]
+    assert names == ["activations/dying-run", "activations/dying", *["activations/train"] * 3]
 
 
 @every_figure

@@ -13,7 +13,7 @@ import pytest
 from charts.topic import CUSTOM, Link, Scenario, Topic
 from core.activations import ACTIVATIONS
 from core.dropout import DROPOUT_MODES
-from core.initializers import INITIALIZERS
+from core.initializers import DATA_DEPENDENT, INITIALIZERS
 from core.knobs import quote
 from core.normalization import BATCHNORM_CONVENTIONS
 from core.optimizers import OPTIMIZERS
@@ -410,7 +410,7 @@ def test_every_entry_is_offered():
     offered = {topic.name: topic.knobs for topic in TOPICS}
     assert offered["activations"]["functions"].choices == tuple(ACTIVATIONS)
     assert offered["initialization"]["activation"].choices == tuple(ACTIVATIONS)
-    assert offered["initialization"]["schemes"].choices == tuple(INITIALIZERS)
+    assert offered["initialization"]["schemes"].choices == (*INITIALIZERS, *DATA_DEPENDENT)
     assert offered["batchnorm"]["convention"].choices == tuple(BATCHNORM_CONVENTIONS)
     assert offered["optimizers"]["optimizers"].choices == tuple(OPTIMIZERS)
     assert offered["optimizers"]["edit"].choices == tuple(OPTIMIZERS)

@@ -28,10 +28,16 @@ COSTLY: Mapping[str, Mapping[str, float]] = {
 
 # Knobs of a tab that trains networks, half a second a value: left alone where many values are drawn.
 SLOW: Mapping[str, tuple[str, ...]] = {
+    "initialization": (
+        *("remedies", "remedy_scheme", "remedy_batch", "branch_scale", "clip_norm"),
+        *("symmetry", "symmetry_constant", "noise", "symmetry_lr", "symmetry_units"),
+        *("train_depth", "train_problem", "train_rate", "exponent_width"),
+        *("phase_w2", "phase_b2", "phase_angle", "phase_layers"),
+    ),
     "activations": (
         *("hidden", "data", "lr", "bias", "dead_batch", "hidden_layers"),
         *("trained", "problem", "train_lr", "train_layers", "train_seed"),
-    )
+    ),
 }
 
 WIDE_AND_NARROW = (1040, 360)
@@ -127,9 +133,16 @@ def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[
         yield from ({**given, knob.name: int(knob.high)} for knob in numbers)
 
 
-def figures(view: View) -> list[Figure]:
-    """Return the main figure and those of every tab."""
-    blocks = [block for tab in view.tabs for block in tab.blocks()]
+# Tabs that train for seconds: drawn once, in the default view, and by tests of their own.
+HEAVY = frozenset(
+    {("initialization", "Train"), ("initialization", "Symmetry"), ("initialization", "Remedies")}
+)
+
+
+def figures(view: View, heavy: bool = False) -> list[Figure]:
+    """Return the main figure and those of every tab, of heavy ones only if asked for."""
+    page = view.figure.name.split("/")[0]
+    blocks = [block for tab in view.tabs if heavy or (page, tab.name) not in HEAVY for block in tab.blocks()]
     return [view.figure, *(block for block in blocks if isinstance(block, Figure))]
 
 

@@ -4,7 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.initializers import FAMILIES, INITIALIZERS
+from core.initializers import (
+    DATA_DEPENDENT,
+    FAMILIES,
+    INITIALIZERS,
+    LSUV,
+    TRUNCATED_STD,
+    nonzero_weights,
+)
 from core.knobs import KnobError
 from core.streams import stream
 
@@ -13,7 +20,10 @@ SHAPES = [(300, 200), (200, 300), (250, 250)]
 NAMES = [
     *("zeros", "constant", "N(0, 0.01²)", "N(0, 1)", "LeCun normal", "LeCun uniform", "Glorot normal"),
     *("Glorot uniform", "He normal", "He uniform", "orthogonal", "PyTorch Linear"),
+    *("LeCun truncated", "Glorot truncated", "He truncated", "He normal (fan_out)", "He uniform (fan_out)"),
+    *("identity", "sparse", "NTK", "fixed spread", "custom"),
 ]
+RANDOM = [name for name, entry in INITIALIZERS.items() if entry.family not in ("constant", "identity")]
 
 every = pytest.mark.parametrize("name", INITIALIZERS)
 shapes = pytest.mark.parametrize("shape", SHAPES)
@@ -25,7 +35,7 @@ def test_registry_has_the_named_schemes_under_their_own_names():
     assert all(entry.formula and entry.source and entry.family in FAMILIES for entry in INITIALIZERS.values())
 
 
-@every
+@pytest.mark.parametrize("name", [name for name in INITIALIZERS if name != "identity"])
 @shapes
 def test_draw_has_the_declared_shape_mean_and_std(name, shape):
     entry = INITIALIZERS[name]
@@ -43,14 +53,14 @@ def test_draw_has_the_declared_shape_mean_and_std(name, shape):
 def test_draw_is_mean_plus_std_times_the_unit_draw_and_repeats(name):
     entry = INITIALIZERS[name]
     w = entry.draw(6, 4, stream(3, 5))
-    unit = FAMILIES[entry.family](6, 4, stream(3, 5))
+    unit = FAMILIES[entry.family](6, 4, stream(3, 5), *entry.options)
     np.testing.assert_array_equal(w, entry.mean + entry.std(6, 4) * unit)
     np.testing.assert_array_equal(w, entry.draw(6, 4, stream(3, 5)))
-    if entry.std(6, 4):
+    if name in RANDOM:
         assert not np.array_equal(w, entry.draw(6, 4, stream(3, 6)))
 
 
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f != "constant"])
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f not in ("constant", "identity")])
 @shapes
 def test_unit_draws_have_unit_spread(family, shape):
     square = FAMILIES[family](*shape, stream(2, 0)) ** 2
@@ -118,7 +128,12 @@ def test_zeros_and_constant():
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (-1, 2)])
 def test_fans_below_one_are_refused_by_name(name, shape):
     entry = INITIALIZERS[name]
-    for call in (entry.std, entry.bound or entry.std, lambda m, n: entry.draw(m, n, stream(0, 0))):
+    for call in (
+        entry.std,
+        entry.bound or entry.std,
+        entry.multiplier,
+        lambda m, n: entry.draw(m, n, stream(0, 0)),
+    ):
         with pytest.raises(ValueError, match=f"fan_in = {shape[0]}, fan_out = {shape[1]}"):
             call(*shape)
 
@@ -126,7 +141,7 @@ def test_fans_below_one_are_refused_by_name(name, shape):
 @pytest.mark.parametrize("key", GOLDEN.files)
 def test_golden_pytorch(key):
     label, fan_in, fan_out = key.split("|")
-    name, *mode = label.split(", fan_out")
+    name = label.replace(", fan_out", " (fan_out)")
     fans = (int(fan_in), int(fan_out))
     entry = INITIALIZERS[name]
     if entry.family == "orthogonal":
@@ -136,8 +151,141 @@ def test_golden_pytorch(key):
             assert identity == np.allclose(gram(ours), np.eye(len(gram(ours))), atol=1e-12)
         assert np.mean(theirs**2) == pytest.approx(entry.std(*fans) ** 2, rel=1e-12)
         return
+    if entry.family == "identity":
+        np.testing.assert_allclose(entry.draw(*fans, stream(0, 0)), GOLDEN[key], rtol=0, atol=3e-16)
+        return
+    if entry.family == "sparse":
+        assert nonzero_weights(fans[0]) == max(1, int(GOLDEN[key]))  # PyTorch may leave a unit without any
+        return
     size = entry.bound or entry.std  # PyTorch draws a uniform by its bound, a normal by its std
-    assert size(*(fans[::-1] if mode else fans)) == pytest.approx(float(GOLDEN[key]), rel=1e-14)
+    assert size(*fans) == pytest.approx(float(GOLDEN[key]), rel=1e-14)
+
+
+def test_golden_covers_both_modes_of_he():
+    assert {"He normal", "He normal, fan_out", "He uniform, fan_out"} <= {
+        k.split("|")[0] for k in GOLDEN.files
+    }
+
+
+# Truncated normal: a cut at ±2 in closed form
+
+
+def density(x):
+    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+def test_the_constant_of_the_truncated_normal_is_its_standard_deviation():
+    inside = math.erf(2 / math.sqrt(2))
+    assert math.sqrt(1 - 4 * density(2) / inside) == pytest.approx(TRUNCATED_STD, rel=1e-15)
+
+
+@pytest.mark.parametrize("name", ["LeCun truncated", "Glorot truncated", "He truncated"])
+def test_truncated_draws_have_the_moments_of_the_cut_distribution(name):
+    fans = (400, 500)
+    entry, plain = INITIALIZERS[name], INITIALIZERS[name.replace("truncated", "normal")]
+    assert entry.std(*fans) == plain.std(*fans)
+    w = entry.draw(*fans, stream(7, 0))
+    sigma = entry.std(*fans) / TRUNCATED_STD
+    assert np.abs(w).max() <= 2 * sigma * (1 + 1e-15)
+    assert np.abs(w).max() > 1.999 * sigma
+    # E z⁴ of the cut normal: 3·E z² − 2·2³·φ(2)/P by parts
+    inside = math.erf(2 / math.sqrt(2))
+    fourth = (3 * TRUNCATED_STD**2 - 16 * density(2) / inside) * sigma**4
+    for power, moment in ((2, entry.std(*fans) ** 2), (4, fourth)):
+        error = (w**power).std() / math.sqrt(w.size)
+        assert abs((w**power).mean() - moment) < 4 * error
+
+
+def test_truncated_draws_share_the_numbers_of_the_normal_that_lie_inside():
+    z = FAMILIES["normal"](50, 40, stream(8, 0))
+    cut = FAMILIES["truncated normal"](50, 40, stream(8, 0)) * TRUNCATED_STD
+    inside = np.abs(z) <= 2
+    np.testing.assert_allclose(cut[inside], z[inside], rtol=1e-14)
+    assert not np.any(np.isclose(cut[~inside], z[~inside]))
+
+
+# Sparse, identity, NTK, fixed spread, LSUV
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("shape", [(40, 30), (30, 40), (3, 5), (1, 1)])
+def test_sparse_has_k_weights_into_every_unit(sparsity, shape):
+    entry = INITIALIZERS["sparse"].at(sparsity=sparsity, gain=1.5)
+    w = entry.draw(*shape, stream(9, 0))
+    k = max(1, shape[0] - math.ceil(sparsity * shape[0]))
+    assert np.all(np.count_nonzero(w, axis=0) == k)
+    # the weights that stay are those of the dense scheme, rescaled so that a unit's sum keeps its variance
+    dense = INITIALIZERS["custom"].at(gain=1.5).draw(*shape, stream(9, 0))
+    np.testing.assert_allclose(w[w != 0], dense[w != 0] * math.sqrt(shape[0] / k), rtol=1e-13)
+
+
+def test_sparse_positions_are_uniform_and_its_spread_is_exact():
+    entry = INITIALIZERS["sparse"].at(sparsity=0.8)
+    draws = np.stack([entry.draw(10, 6, stream(10, i)) for i in range(3000)])
+    share = (draws != 0).mean(axis=0)
+    assert np.all(np.abs(share - 0.2) < 4.5 * math.sqrt(0.16 / 3000))
+    square = draws**2
+    assert abs(square.mean() - entry.std(10, 6) ** 2) < 4 * square.std() / math.sqrt(square.size)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)])
+def test_identity_passes_every_unit_on(shape):
+    w = INITIALIZERS["identity"].draw(*shape, stream(0, 0))
+    np.testing.assert_allclose(w, np.eye(*shape), rtol=0, atol=3e-16)
+    assert np.sqrt(np.mean(w**2)) == pytest.approx(INITIALIZERS["identity"].std(*shape), rel=1e-15)
+
+
+@shapes
+def test_ntk_stores_unit_weights_and_has_lecun_s_forward_pass(shape):
+    ntk, lecun = INITIALIZERS["NTK"], INITIALIZERS["LeCun normal"]
+    assert ntk.std(*shape) / ntk.multiplier(*shape) == pytest.approx(1, rel=1e-15)
+    np.testing.assert_allclose(ntk.draw(*shape, stream(1, 0)), lecun.draw(*shape, stream(1, 0)), rtol=1e-14)
+    for name, entry in INITIALIZERS.items():
+        assert (entry.multiplier(*shape) == 1) == (name != "NTK")
+
+
+def test_fan_out_modes_swap_the_fans():
+    for name in ("He normal", "He uniform"):
+        assert INITIALIZERS[f"{name} (fan_out)"].std(30, 50) == INITIALIZERS[name].std(50, 30)
+
+
+def test_values_and_spreads_of_ones_own():
+    assert np.all(INITIALIZERS["constant"].at(value=-0.3).draw(3, 4, stream(0, 0)) == -0.3)
+    assert INITIALIZERS["constant"].at(value=-0.3).mean == -0.3
+    assert INITIALIZERS["fixed spread"].at(std=0.01).std(7, 9) == 0.01
+    np.testing.assert_array_equal(
+        INITIALIZERS["fixed spread"].at(std=0.01).draw(7, 9, stream(1, 1)),
+        INITIALIZERS["N(0, 0.01²)"].draw(7, 9, stream(1, 1)),
+    )
+
+
+@pytest.mark.parametrize("name", [n for n, e in INITIALIZERS.items() if e.knobs])
+def test_every_scheme_with_knobs_keeps_its_identity(name):
+    entry = INITIALIZERS[name]
+    for knob in entry.knobs:
+        for value in (knob.low, knob.high):
+            other = entry.at(**{knob.name: value})
+            assert (other.name, other.family, other.knobs) == (entry.name, entry.family, entry.knobs)
+            assert np.all(np.isfinite(other.draw(20, 10, stream(0, 1))))
+            assert (
+                other.std(20, 10) != entry.std(20, 10)
+                or other.mean != entry.mean
+                or other.options != entry.options
+            )
+
+
+def test_names_and_aliases_are_unique():
+    names = [*INITIALIZERS, *DATA_DEPENDENT]
+    names += [alias for e in [*INITIALIZERS.values(), *DATA_DEPENDENT.values()] for alias in e.aliases]
+    assert len({name.casefold() for name in names}) == len(names)
+
+
+def test_lsuv_starts_orthonormal_and_is_not_in_the_registry():
+    assert "LSUV" not in INITIALIZERS
+    assert DATA_DEPENDENT == {"LSUV": LSUV}
+    assert [e for e in INITIALIZERS.values() if e.data_dependent] == []
+    w = LSUV.draw(6, 4, stream(0, 0))
+    np.testing.assert_allclose(w.T @ w, np.eye(4), atol=1e-14)
 
 
 @pytest.mark.parametrize("gain", [0.05, 0.5, 1.0, math.sqrt(2), 10.0])

@@ -641,6 +641,29 @@ def test_divergence_is_a_step_number_and_what_follows_is_left_as_it_is():
     assert run.revived[late:, :, 2].sum() == run.died[late:, :, 2].sum() == 0
 
 
+def test_deaths_and_revivals_end_with_the_last_finite_step():
+    x, label = circles()
+    lrs = np.array([0.3, 1.5, 20.0])
+    run = train(
+        small(seed=[0, 1, 2]), x, label, activation=ACTIVATIONS["ELU"], rule=gd(lrs[:, None]), steps=60, loss=SQUARED,
+        record_every=2,
+    )  # fmt: skip
+    assert run.finite.shape == run.loss.shape
+    assert np.all(run.diverged_at[2] > 0)
+    for network in np.ndindex(3, 3):
+        at = run.diverged_at[network]
+        kept = [k for k, step in enumerate(run.step) if at < 0 or step < at]
+        assert np.all(np.isfinite(run.loss[:, *network][kept]))
+        np.testing.assert_array_equal(np.flatnonzero(run.finite[:, *network]), kept)
+        for counts, total in ((run.died, run.deaths), (run.revived, run.revivals)):
+            np.testing.assert_array_equal(total[:, *network], counts[kept][:, :, *network].sum(axis=0))
+        # What has died and not revived is dead at the last finite record.
+        change = [6, 5] * (run.dead[kept[-1]] - run.dead[0])[:, *network]
+        np.testing.assert_allclose((run.deaths - run.revivals)[:, *network], change, atol=1e-9)
+    # Overflow itself makes slopes 0 and NaN: there is something that is left out.
+    assert run.died.sum() > run.deaths.sum()
+
+
 def test_divergence_between_records_is_seen():
     x, label = circles()
     options = {"activation": LEAKY, "rule": gd(20.0), "steps": 60, "loss": SQUARED}

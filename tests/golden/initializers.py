@@ -42,7 +42,10 @@ def asked(fill: Callable[[torch.Tensor], torch.Tensor], shape: tuple[int, int]) 
 
 
 def golden() -> dict[str, np.ndarray]:
-    """Keys ``name|fan_in|fan_out``: the std of a normal, the bound of a uniform, W itself if orthogonal."""
+    """Keys ``name|fan_in|fan_out``: the std of a normal, the bound of a uniform, W itself if orthogonal or identity.
+
+    ``sparse`` is how many weights of a column of a (fan_in, fan_out) matrix are not 0 at a sparsity of 0.9.
+    """
     out: dict[str, np.ndarray] = {}
     generator = torch.Generator().manual_seed(2014)
     for shape in SHAPES:
@@ -57,4 +60,8 @@ def golden() -> dict[str, np.ndarray]:
             out[name + key] = np.array(high)
         weight = torch.empty(shape[1], shape[0], dtype=torch.float64)
         out["orthogonal" + key] = init.orthogonal_(weight, generator=generator).T.numpy().copy()
+        out["identity" + key] = init.eye_(torch.empty(*shape, dtype=torch.float64)).numpy().copy()
+        weight = init.sparse_(torch.empty(*shape, dtype=torch.float64), 0.9, generator=generator)
+        counts = torch.count_nonzero(weight, dim=0).unique()
+        out["sparse" + key] = np.array(counts.item())
     return out

@@ -1,0 +1,23 @@
+"""A function with its settings in words, as captions and tables name it."""
+
+from collections.abc import Mapping
+
+from core.activations import ACTIVATIONS, Activation
+from core.knobs import number
+
+
+def defaults(entry: Activation) -> dict[str, float]:
+    """Return the settings that an activation has before any is moved, by the name of its knob."""
+    return {knob.name: float(knob.default) for knob in entry.knobs}  # type: ignore[arg-type]
+
+
+def described(name: str, settings: Mapping[str, float]) -> str:
+    """Name an entry of ``ACTIVATIONS`` with its settings: ``leaky ReLU (a 0.2)``.
+
+    Raises:
+        KeyError: there is no such entry, or ``settings`` lacks one of its knobs.
+    """
+    text = ", ".join(
+        f"{knob.symbol or knob.name} {number(settings[knob.name], 6)}" for knob in ACTIVATIONS[name].knobs
+    )
+    return f"{name} ({text})" if text else name

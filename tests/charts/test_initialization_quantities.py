@@ -1,0 +1,124 @@
+"""What the two panels of the initialization page can draw: each quantity, statistic and shape of the stack."""
+
+import numpy as np
+import pytest
+
+from charts.initialization import GRADIENTS, SCHEMES, SIGNALS, TOPIC, networks
+from core.activations import ACTIVATIONS
+from core.propagation import layer_widths, propagate, propagate_theory
+
+SMALL = {"depth": 8, "width": 32, "batch": 6, "seeds": 7, "sigma_b": 0.1, "seed": 5}
+NAMES = ("He normal", "Glorot uniform", "LSUV")
+
+
+def view(**values):
+    return TOPIC.view(TOPIC.fill({**SMALL, "schemes": NAMES, "activation": "tanh", **values}))
+
+
+def lines(column, **values):
+    frame = view(**values).figure.data["layers"]
+    return np.array([frame[frame.name == name][column].to_numpy() for name in NAMES])
+
+
+def run(**changes):
+    kw = {**SMALL, "width": layer_widths(32, 8, changes.pop("taper", 1.0)), **changes}
+    schemes = [SCHEMES[name] for name in NAMES]
+    measured = propagate(ACTIVATIONS["tanh"], schemes, **kw, moments=True)
+    theory = propagate_theory(
+        ACTIVATIONS["tanh"], schemes, moments=True,
+        **{k: v for k, v in kw.items() if k in ("depth", "width", "batch", "sigma_b", "input_scale")},
+    )  # fmt: skip
+    return measured, theory
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_the_signal_panel_draws_what_it_says(name):
+    measured, theory = run()
+    sizes = {
+        "rms": measured.signal_rms,
+        "second moment": measured.signal_rms**2,
+        "spread over the batch": measured.neuron_std,
+        "mean": np.abs(measured.signal_mean),
+    }[name]
+    expected = {
+        "rms": theory.signal_rms,
+        "second moment": theory.signal_rms**2,
+        "spread over the batch": theory.neuron_std,
+        "mean": theory.mean_rms,
+    }[name]
+    power = 1 if name == "second moment" else 2
+    drawn = lines("signal", signal=name)
+    np.testing.assert_allclose(drawn, np.mean(sizes**power, axis=1) ** (1 / power), rtol=1e-12)
+    np.testing.assert_allclose(lines("signal_theory", signal=name), expected, rtol=1e-12)
+    assert SIGNALS[name].title == view(signal=name).figure.data["titles"].signal.iloc[0]
+    assert name in view(signal=name).figure.caption
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_the_gradient_panel_draws_what_it_says(name):
+    measured, theory = run()
+    drawn, dots = lines("gradient", gradient=name), lines("gradient_theory", gradient=name)
+    if name == "of weights":
+        assert np.isnan(drawn[:, 0]).all()
+        drawn, dots = drawn[:, 1:], dots[:, 1:]
+        sizes, expected = measured.weight_gradient_rms, theory.weight_gradient_rms
+    else:
+        sizes, expected = measured.gradient_rms, theory.gradient_rms
+    np.testing.assert_allclose(drawn, np.sqrt(np.mean(sizes**2, axis=1)), rtol=1e-12)
+    np.testing.assert_allclose(dots, expected, rtol=1e-12)
+
+
+def test_the_median_is_that_of_the_networks():
+    measured, _ = run()
+    np.testing.assert_allclose(
+        lines("signal", statistic="median"), np.median(measured.signal_rms, axis=1), rtol=1e-12
+    )
+    assert np.isnan(lines("signal_theory", statistic="median")).all()  # unknown for tanh
+
+
+def test_the_typical_relu_network_lies_below_the_mean():
+    base = {"schemes": ("He normal",), "activation": "ReLU", "depth": 50, "width": 100, "sigma_b": 0.0}
+    mean, middle = (
+        view(**base, statistic=statistic, signal="second moment").figure.data["layers"]
+        for statistic in ("mean", "median")
+    )
+    dotted = middle.signal_theory.notna()
+    expected = mean.signal_theory[dotted] * np.exp(-5 * middle.layer[dotted].astype(float) / 200)
+    np.testing.assert_allclose(middle.signal_theory[dotted], expected, rtol=1e-9)
+    assert middle.signal_theory[dotted].iloc[-1] == pytest.approx(np.exp(-5 * 48 / 200), rel=1e-9)
+
+
+def test_typical_networks_are_measured_where_theory_puts_them():
+    values = TOPIC.fill(
+        {"schemes": ("He normal",), "depth": 40, "width": 64, "batch": 1, "seeds": 50, "statistic": "median",
+         "signal": "second moment"}
+    )  # fmt: skip
+    frame = TOPIC.view(values).figure.data["layers"]
+    gap = np.log(frame.signal.iloc[-1]) - np.log(np.exp(-5 * 40 / 128))
+    assert abs(gap) < 4 * 1.2533 * np.sqrt(5 * 40 / 64 / 50)  # standard error of a median of normals
+
+
+@pytest.mark.parametrize("taper", [0.25, 4.0])
+def test_a_stack_that_tapers(taper):
+    measured, theory = run(taper=taper)
+    np.testing.assert_allclose(
+        lines("signal", taper=taper), np.sqrt(np.mean(measured.signal_rms**2, axis=1)), rtol=1e-12
+    )
+    np.testing.assert_allclose(lines("gradient_theory", taper=taper), theory.gradient_rms, rtol=1e-12)
+    assert f"widths 32 to {round(32 * taper)}" in view(taper=taper).figure.caption
+
+
+def test_no_layer_is_wider_than_the_page_offers_and_networks_stay_bounded():
+    values = TOPIC.fill({"width": 1024, "taper": 8.0, "depth": 100, "seeds": 50})
+    assert networks(values) == 1
+    values = TOPIC.fill({"width": 512, "taper": 8.0, "depth": 10, "seeds": 50})
+    assert 1 < networks(values) <= 50
+
+
+def test_the_scale_of_the_input():
+    measured, _ = run(input_scale=10.0)
+    np.testing.assert_allclose(
+        lines("signal", input_scale=10.0), np.sqrt(np.mean(measured.signal_rms**2, axis=1)), rtol=1e-12
+    )
+    assert lines("signal_theory", input_scale=10.0)[:, 0] == pytest.approx(10.0)
+    assert "input rms 10" in view(input_scale=10.0).figure.caption
