@@ -288,7 +288,8 @@ def _chain_figure(
         data={
             "chains": chains,
             "limit": rows(
-                typical=[limit if shown else high], label="float32 smallest normal 1.2e−38" if shown else ""
+                typical=[limit if shown else high],
+                label=f"float32 smallest normal {number(FLOAT32_TINY, 2)}" if shown else "",
             ),
             "ends": rows(
                 layer=[layer for *_, layer in ends],

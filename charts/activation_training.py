@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -84,24 +83,12 @@ TRAIN_KNOBS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Share:
-    """The part of a tab's work that one run is, from ``low`` to ``high``; a cache takes all of them for equal."""
-
-    low: float = field(compare=False)
-    high: float = field(compare=False)
-    text: str = field(compare=False)
-
-    def report(self, step: int, steps: int) -> None:
-        """Tell whoever waits how far the whole is, as a run is at ``step``."""
-        done = self.low + (self.high - self.low) * step / max(steps, 1)
-        progress.report(done, f"{self.text}: step {step} of {steps}")
-
-
-def _shares(texts: Sequence[str], weights: Sequence[float]) -> list[_Share]:
+def _shares(texts: Sequence[str], weights: Sequence[float]) -> list[progress.Share]:
     """Divide the work between runs by the time that each takes."""
     edges = np.concatenate([[0.0], np.cumsum(weights)]) / np.sum(weights)
-    return [_Share(float(a), float(b), text) for a, b, text in zip(edges, edges[1:], texts, strict=False)]
+    return [
+        progress.Share(float(a), float(b), text) for a, b, text in zip(edges, edges[1:], texts, strict=False)
+    ]
 
 
 def _items(settings: Settings) -> Items:
@@ -160,7 +147,14 @@ def _last(values: Array, otherwise: float) -> float:
 
 @lru_cache(maxsize=32)
 def _dying_run(
-    hidden: str, knobs: Items, data: str, lr: float, bias: float, batch: int, layers: int, share: _Share
+    hidden: str,
+    knobs: Items,
+    data: str,
+    lr: float,
+    bias: float,
+    batch: int,
+    layers: int,
+    share: progress.Share,
 ) -> Training:
     points, labels = DATASETS[data].draw(_POINTS, _NOISE, stream(0))
     return train(
@@ -505,7 +499,7 @@ def _sweep_spec(width: int) -> Spec:
 
 @lru_cache(maxsize=16)
 def _sweep(
-    hidden: str, knobs: Items, data: str, bias: float, batch: int, layers: int, share: _Share
+    hidden: str, knobs: Items, data: str, bias: float, batch: int, layers: int, share: progress.Share
 ) -> LearningRateSweep:
     points, labels = DATASETS[data].draw(_POINTS, _NOISE, stream(0))
     return learning_rate_sweep(
@@ -691,7 +685,7 @@ class _Trained(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _trained(
-    name: str, knobs: Items, problem: str, lr: float, layers: int, seed: int, share: _Share
+    name: str, knobs: Items, problem: str, lr: float, layers: int, seed: int, share: progress.Share
 ) -> _Trained:
     points, labels = _examples(problem, seed)
     run = train(

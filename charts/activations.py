@@ -15,6 +15,7 @@ from charts.activation_notes import MEASURES
 from charts.activation_signal import SIGNAL_KNOBS, signal_blocks
 from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, train_blocks
 from charts.describe import described
+from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
@@ -55,12 +56,6 @@ _LAYERS = 10
 _DIFFERENCE = 1e-5
 
 
-def _own(activation: str, knob: str) -> str:
-    """Name a function's own knob: ``leaky_relu_slope``."""
-    letters = "".join(c if c.isalnum() else " " for c in activation.lower())
-    return "_".join([*letters.split(), knob])
-
-
 _TAB_KNOBS = (*SIGNAL_KNOBS, *COMPARE_KNOBS, *DYING_KNOBS, *TRAIN_KNOBS, *CHOICE_KNOBS)
 _ALWAYS = tuple(knob.name for knob in (*SIGNAL_KNOBS, *DYING_KNOBS, *TRAIN_KNOBS))
 
@@ -80,7 +75,7 @@ def _knobs() -> dict[str, Knob]:
     ]  # fmt: skip
     for name, entry in ACTIVATIONS.items():
         for knob in entry.knobs:
-            knobs.append(knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}"))
+            knobs.append(knob.named(own_knob(name, knob.name), label=f"{name}: {knob.label or knob.name}"))
     return {knob.name: knob for knob in knobs}
 
 
@@ -93,7 +88,7 @@ def _chosen(values: Values) -> tuple[str, ...]:
 
 
 def _layout(values: Values) -> tuple[Group, ...]:
-    own = tuple(_own(name, knob.name) for name in _chosen(values) for knob in ACTIVATIONS[name].knobs)
+    own = tuple(own_knob(name, knob.name) for name in _chosen(values) for knob in ACTIVATIONS[name].knobs)
     # The knobs of the tabs have their controls there.
     beside = (own_of for tab in ("Compare", "Dying ReLU", "Train") for own_of in _tab_own(tab, values))
     tabs = dict.fromkeys((*_ALWAYS, *filter(None, compare_knobs(values)), *choice_knobs(values), *beside))
@@ -113,11 +108,11 @@ def _tab_own(tab: str, values: Values) -> tuple[str, ...]:
         "Train": words(values, "trained"),
     }
     names = [name for name in dict.fromkeys(used[tab]) if name not in _chosen(values)]
-    return tuple(_own(name, knob.name) for name in names for knob in ACTIVATIONS[name].knobs)
+    return tuple(own_knob(name, knob.name) for name in names for knob in ACTIVATIONS[name].knobs)
 
 
 def _settings(name: str, values: Values) -> dict[str, float]:
-    return {knob.name: real(values, _own(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
+    return {knob.name: real(values, own_knob(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
 
 
 _PANELS = ("value", "slope", "curvature")
@@ -629,7 +624,7 @@ def _signal(values: Values) -> Sequence[Block]:
     names = _chosen(values)
     settings = {name: _settings(name, values) for name in names}
     listed = [_describe(name, values) for name in names]
-    return signal_blocks(names, settings, STYLES, listed, _own, real(values, "mu"), real(values, "sigma"))
+    return signal_blocks(names, settings, STYLES, listed, own_knob, real(values, "mu"), real(values, "sigma"))
 
 
 def _compare(values: Values) -> Sequence[Block]:

@@ -21,3 +21,9 @@ def described(name: str, settings: Mapping[str, float]) -> str:
         f"{knob.symbol or knob.name} {number(settings[knob.name], 6)}" for knob in ACTIVATIONS[name].knobs
     )
     return f"{name} ({text})" if text else name
+
+
+def own(name: str, knob: str) -> str:
+    """Name the own knob of a registry's entry, in links of every page: ``leaky_relu_slope``."""
+    letters = "".join(c if c.isalnum() else " " for c in name.lower())
+    return "_".join([*letters.split(), knob])

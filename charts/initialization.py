@@ -11,6 +11,7 @@ import pandas as pd
 
 from charts import progress, theme
 from charts.describe import described
+from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.initialization_code import programs
 from charts.initialization_layers import LAYERS_KNOBS, grid_click, layers_blocks, layers_knobs
@@ -164,31 +165,27 @@ def _names(knobs: Sequence[Knob]) -> tuple[str, ...]:
     return tuple(knob.name for knob in knobs)
 
 
-def _own(activation: str, knob: str) -> str:
-    letters = "".join(c if c.isalnum() else " " for c in activation.lower())
-    return "_".join([*letters.split(), knob])
-
-
 def _all_knobs() -> dict[str, Knob]:
     knobs = {knob.name: knob for knob in KNOBS}
     for name, entry in ACTIVATIONS.items():
         for knob in entry.knobs:
-            own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
+            own = knob.named(own_knob(name, knob.name), label=f"{name}: {knob.label or knob.name}")
             knobs[own.name] = own
     for knob in _TAB_KNOBS:
         knobs[knob.name] = knob
     for name, scheme in SCHEMES.items():
         for knob in scheme.knobs:
-            own = knob.named(_own(name, knob.name), label=f"{name}: {knob.label or knob.name}")
+            own = knob.named(own_knob(name, knob.name), label=f"{name}: {knob.label or knob.name}")
             knobs[own.name] = own
     return knobs
 
 
 def _layout(values: Values) -> tuple[Group, ...]:
     own = tuple(
-        _own(word(values, "activation"), knob.name) for knob in ACTIVATIONS[word(values, "activation")].knobs
+        own_knob(word(values, "activation"), knob.name)
+        for knob in ACTIVATIONS[word(values, "activation")].knobs
     )
-    schemes = tuple(_own(name, knob.name) for name in _schemes(values) for knob in SCHEMES[name].knobs)
+    schemes = tuple(own_knob(name, knob.name) for name in _schemes(values) for knob in SCHEMES[name].knobs)
     beside = (own_of for tab in ("Layers", "Remedies") for own_of in _tab_own(tab, values))
     tabs = dict.fromkeys(
         (
@@ -219,7 +216,7 @@ def _tab_own(tab: str, values: Values) -> tuple[str, ...]:
     name = used[tab]
     if not name or name in _schemes(values):
         return ()
-    return tuple(_own(name, knob.name) for knob in SCHEMES[name].knobs)
+    return tuple(own_knob(name, knob.name) for knob in SCHEMES[name].knobs)
 
 
 @lru_cache(maxsize=32)
@@ -319,7 +316,7 @@ class _Builder:
 
 def _settings(values: Values) -> dict[str, float]:
     name = word(values, "activation")
-    return {knob.name: real(values, _own(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
+    return {knob.name: real(values, own_knob(name, knob.name)) for knob in ACTIVATIONS[name].knobs}
 
 
 def _schemes(values: Values) -> tuple[str, ...]:
@@ -332,13 +329,13 @@ def _scheme(name: str, values: Values) -> Initializer:
 
 
 def _scheme_settings(name: str, values: Values) -> dict[str, float]:
-    return {knob.name: real(values, _own(name, knob.name)) for knob in SCHEMES[name].knobs}
+    return {knob.name: real(values, own_knob(name, knob.name)) for knob in SCHEMES[name].knobs}
 
 
 def _described(name: str, values: Values) -> str:
     """Name a scheme with the values of its own knobs, for the caption."""
     own = ", ".join(
-        f"{knob.symbol or knob.name} {number(real(values, _own(name, knob.name)), 6)}"
+        f"{knob.symbol or knob.name} {number(real(values, own_knob(name, knob.name)), 6)}"
         for knob in SCHEMES[name].knobs
     )
     return f"{name} ({own})" if own else name

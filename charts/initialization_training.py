@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -512,19 +511,6 @@ def symmetry_blocks(
 # Does it train?
 
 
-@dataclass(frozen=True)
-class _Share:
-    """The part of a tab's work that one run is, from ``low`` to ``high``; a cache takes all of them for equal."""
-
-    low: float = field(compare=False)
-    high: float = field(compare=False)
-    text: str = field(compare=False)
-
-    def report(self, step: int, steps: int) -> None:
-        """Tell whoever waits how far the whole is, as a run is at ``step``."""
-        progress.report(self.low + (self.high - self.low) * step / max(steps, 1), f"{self.text}: step {step}")
-
-
 class _Stack(NamedTuple):
     """One depth trained with every scheme."""
 
@@ -550,7 +536,7 @@ def _stack(
     problem: str,
     lr: float,
     seed: int,
-    share: _Share,
+    share: progress.Share,
 ) -> _Stack:
     points, labels = DATASETS[problem].draw(POINTS, _NOISE, stream(seed, _DATA))
     drawn = [init_network((2, *[WIDTH] * depth, 1), _scheme(name, own), seed=seed) for name, own in schemes]
@@ -853,7 +839,14 @@ def init_train_blocks(
     edges /= edges[-1]
     runs = {
         d: _stack(
-            which, activation, _items(knobs), d, problem, lr, seed, _Share(float(a), float(b), f"{d} layers")
+            which,
+            activation,
+            _items(knobs),
+            d,
+            problem,
+            lr,
+            seed,
+            progress.Share(float(a), float(b), f"{d} layers"),
         )
         for d, a, b in zip(tried, edges, edges[1:], strict=False)
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 _listener: ContextVar[Callable[[float, str], object] | None] = ContextVar("listener", default=None)
 
@@ -25,3 +26,17 @@ def listening(listener: Callable[[float, str], object]) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a work that one run is, from ``low`` to ``high``; a cache takes all of them for equal."""
+
+    low: float = field(compare=False)
+    high: float = field(compare=False)
+    text: str = field(compare=False)
+
+    def report(self, step: int, steps: int) -> None:
+        """Tell whoever waits how far the whole is, as a run is at ``step``."""
+        done = self.low + (self.high - self.low) * step / max(steps, 1)
+        report(done, f"{self.text}: step {step} of {steps}")
