@@ -1,5 +1,6 @@
 """Initialization: how large signal and gradient are in every layer, for several schemes, theory over measurement."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -9,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import progress, theme
+from charts import theme
 from charts.describe import described
 from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
@@ -35,6 +36,7 @@ from core.propagation import (
     Propagation,
     first_bad,
     layer_widths,
+    log_variance,
     pooled_rms,
     propagate,
     propagate_theory,
@@ -66,8 +68,8 @@ STYLES = theme.styles(
 WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2), "five decades": (1e-3, 1e2)}
 # Weights drawn in one run, a few seconds of work; beyond it fewer networks are drawn, and said.
 _WEIGHTS = 150_000_000
-_HOMOGENEOUS = "ReLU"  # the variance 5L/n of one network's logarithm is known for it
-_PART = 4_000_000  # weights or signals of one part of a run, about a tenth of a second
+_PART = 16_000_000  # weights or signals of one part of a run, some three tenths of a second
+_SLOWEST, _FAR = 1e-3, 1000  # a logarithmic factor a layer that counts, and how far ahead a reading looks
 
 
 class Quantity(NamedTuple):
@@ -354,42 +356,72 @@ def _widths(values: Values) -> tuple[int, ...]:
     return layer_widths(width, whole(values, "depth"), min(real(values, "taper"), _WIDEST / width))
 
 
+class Run(NamedTuple):
+    """The networks drawn so far, (schemes, networks, layers), and what theory says of all; NaN while there is none."""
+
+    measured: Propagation
+    theory: MeanField
+    drawn: int
+
+
 def run(values: Values) -> tuple[Propagation, MeanField]:
     """Measure the chosen schemes on random networks, and ask mean-field theory for the same."""
-    activation = ACTIVATIONS[word(values, "activation")]
-    schemes = [_scheme(name, values) for name in _schemes(values)]
+    found = _begin(values)
+    while found.drawn < networks(values):
+        found = _further(values, found)
+    return found.measured, found.theory
+
+
+def _part(values: Values) -> int:
+    """Return how many networks a page draws before it shows them."""
     depth, width, batch = whole(values, "depth"), whole(values, "width"), whole(values, "batch")
-    sigma_b, knobs = real(values, "sigma_b"), _settings(values)
-    scale, widths = real(values, "input_scale"), _widths(values)
-    shown = (SIGNALS[word(values, "signal")], GRADIENTS[word(values, "gradient")])
-    needs = {quantity.needs for quantity in shown}
-    total = networks(values)
-    # A run that takes a moment goes in parts, so that a page can show how far it is and let go of it.
-    part = max(1, min(total, _PART // (depth * width * max(width, batch * max(1, len(schemes))))))
-    parts = []
-    for first in range(0, total, part):
-        parts.append(
-            propagate(
-                activation, schemes, depth=depth, width=widths, batch=batch, seeds=min(part, total - first),
-                seed=whole(values, "seed"), sigma_b=sigma_b, knobs=knobs, first=first, input_scale=scale,
-                weight_gradients="weight_gradients" in needs, moments="moments" in needs,
-            )
-        )  # fmt: skip
-        if part < total:
-            progress.report((first + part) / total, f"{min(first + part, total)} of {total} networks")
-    measured = Propagation(
-        np.concatenate([p.signal_rms for p in parts], axis=1),
-        np.concatenate([p.gradient_rms for p in parts], axis=1),
-        *(
-            _joined([getattr(p, name) for p in parts])
-            for name in ("weight_gradient_rms", "signal_mean", "neuron_std")
-        ),
-    )
+    work = depth * width * max(width, batch * max(1, len(_schemes(values))))
+    return max(1, min(networks(values), _PART // work))
+
+
+def _needs(values: Values) -> set[str]:
+    return {SIGNALS[word(values, "signal")].needs, GRADIENTS[word(values, "gradient")].needs}
+
+
+def _begin(values: Values) -> Run:
+    """Return theory alone for a run that will take a moment, theory and all networks for any other."""
     theory = propagate_theory(
-        activation, schemes, depth=depth, width=widths, batch=batch, sigma_b=sigma_b, knobs=knobs,
-        input_scale=scale, moments="moments" in needs,
+        ACTIVATIONS[word(values, "activation")],
+        [_scheme(name, values) for name in _schemes(values)],
+        depth=whole(values, "depth"), width=_widths(values), batch=whole(values, "batch"),
+        sigma_b=real(values, "sigma_b"), knobs=_settings(values), input_scale=real(values, "input_scale"),
+        moments="moments" in _needs(values),
     )  # fmt: skip
-    return measured, theory
+    layers = (len(_schemes(values)), 1, whole(values, "depth") + 1)
+    unknown = np.full(layers, np.nan)
+    nothing = Propagation(unknown, unknown, unknown[..., 1:], unknown, unknown)
+    found = Run(nothing, theory, 0)
+    return _further(values, found) if _part(values) == networks(values) else found
+
+
+def _further(values: Values, before: Run) -> Run:
+    """Draw the next networks. They are those that a run of all at once would have drawn."""
+    needs = _needs(values)
+    count = min(_part(values), networks(values) - before.drawn)
+    measured = propagate(
+        ACTIVATIONS[word(values, "activation")],
+        [_scheme(name, values) for name in _schemes(values)],
+        depth=whole(values, "depth"), width=_widths(values), batch=whole(values, "batch"), seeds=count,
+        seed=whole(values, "seed"), sigma_b=real(values, "sigma_b"), knobs=_settings(values), first=before.drawn,
+        input_scale=real(values, "input_scale"), weight_gradients="weight_gradients" in needs,
+        moments="moments" in needs,
+    )  # fmt: skip
+    if before.drawn:
+        runs = (before.measured, measured)
+        measured = Propagation(
+            np.concatenate([r.signal_rms for r in runs], axis=1),
+            np.concatenate([r.gradient_rms for r in runs], axis=1),
+            *(
+                _joined([getattr(r, name) for r in runs])
+                for name in ("weight_gradient_rms", "signal_mean", "neuron_std")
+            ),
+        )
+    return Run(measured, before.theory, before.drawn + count)
 
 
 def _joined(parts: list[Array | None]) -> Array | None:
@@ -410,21 +442,29 @@ def _over_networks(values: Values, quantity: Quantity, measured: Propagation) ->
 def _expected(values: Values, quantity: Quantity, theory: MeanField) -> Array:
     """Return theory for the same statistic: mean field for the mean; for the middle, where it is known, else NaN.
 
-    In a ReLU stack without biases log q has variance near 5 a layer over the width, and the typical network is
-    exp(−5l/(2n)) of the mean (its rms the root of that).
+    Where ln q has variance κl/n, the typical network is exp(−κl/(2n)) of the mean (its rms the root of that).
     """
     mean = np.asarray(quantity.theory(theory))
     if values["statistic"] == "mean":
         return mean
-    known = word(values, "activation") == _HOMOGENEOUS and real(values, "sigma_b") == 0
-    if not known or quantity not in (SIGNALS["rms"], SIGNALS["second moment"], GRADIENTS["of activations"]):
+    kappa = _log_variance(values)
+    if kappa is None or quantity not in (
+        SIGNALS["rms"],
+        SIGNALS["second moment"],
+        GRADIENTS["of activations"],
+    ):
         return np.full_like(mean, np.nan)
-    fewer = np.concatenate(
-        [[0.0], np.cumsum(5.0 / np.array(_widths(values)[1:]))]
-    )  # variance of log q up to a layer
+    grown = np.concatenate([[0.0], np.cumsum(kappa / np.array(_widths(values)[1:]))])  # variance of ln q
     if quantity is GRADIENTS["of activations"]:
-        fewer = fewer[-1] - fewer
-    return np.asarray(mean * np.exp(-fewer / (2 if quantity is SIGNALS["second moment"] else 4)))
+        grown = grown[-1] - grown
+    return np.asarray(mean * np.exp(-grown / (2 if quantity is SIGNALS["second moment"] else 4)))
+
+
+def _log_variance(values: Values) -> float | None:
+    """Return κ, n times what a layer adds to the variance of ln q; None where it is not known."""
+    if real(values, "sigma_b") != 0:
+        return None
+    return log_variance(ACTIVATIONS[word(values, "activation")], _settings(values))
 
 
 def _visible(y: Array) -> Array:
@@ -432,7 +472,8 @@ def _visible(y: Array) -> Array:
     return np.where(np.isfinite(y) & (y > 0), y, np.nan)
 
 
-def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
+def _figure(values: Values, found: Run) -> Figure:
+    measured, theory, drawn = found
     names = _schemes(values)
     window = word(values, "scale")
     low, high = WINDOWS[window]
@@ -446,6 +487,8 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
     }
     parts: list[Part] = []
     mean = {name: _over_networks(values, quantity, measured) for name, quantity in shown.items()}
+    # Until the first network is drawn, names stand and float32 ends where theory has them.
+    settled = mean if drawn else {name: predicted for name, (_, predicted) in quantities.items()}
     for k, scheme in enumerate(names):
         style = STYLES[scheme]
         columns: Part = {}
@@ -474,9 +517,9 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
     extra = {}
     for name in quantities:
         extra[f"{name}_deaths"] = (
-            _deaths(names, mean[name], name == "gradient", nothing) if names else nothing
+            _deaths(names, settled[name], name == "gradient", nothing) if names else nothing
         )
-        beyond = mean[name] if name == "signal" else mean[name][:, ::-1]
+        beyond = settled[name] if name == "signal" else settled[name][:, ::-1]
         last = np.array([_last(row) for row in beyond])
         extra[f"{name}_ends"] = _ends(names, last, low, high, nothing)
     limits = [y for y in (FLOAT32_TINY, FLOAT32_MAX) if low < y < high]
@@ -497,7 +540,7 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
             **extra,
         },
         title="Signal and gradient by layer",
-        caption=_caption(values),
+        caption=_caption(values, drawn),
         key=(
             f"{'Lines: the middle network.' if values['statistic'] == 'median' else _LINES} Band: 10th to 90th percentile "
             f"of the networks. Small dots: {_DOTS[word(values, 'statistic')]} Cross: where a float32 run would end."
@@ -510,7 +553,8 @@ def _figure(values: Values, measured: Propagation, theory: MeanField) -> Figure:
 _LINES = "Lines: root of the mean square over networks (of a second moment, its mean)."
 _DOTS = {
     "mean": "mean-field theory.",
-    "median": "theory of the typical network, exp(−5l/(2n)) of the mean, known for ReLU without biases.",
+    "median": "theory of the typical network, exp(−κl/(2n)) of the mean (κ is 5 for ReLU), known for straight rays "
+    "through 0 without biases.",
 }
 
 
@@ -555,23 +599,28 @@ def _width_text(values: Values) -> str:
     return f"width {widths[0]}" if len(set(widths)) == 1 else f"widths {widths[0]} to {widths[-1]}"
 
 
-def _caption(values: Values) -> str:
+def _caption(values: Values, drawn: int) -> str:
+    total = networks(values)
+    counted = f"{total}" if drawn == total else f"{drawn} so far of {total}"
     activation = described(word(values, "activation"), _settings(values))
     return (
         f"{', '.join(_described(name, values) for name in _schemes(values)) or 'no scheme'}; "
         f"{activation}, depth {values['depth']}, {_width_text(values)}, batch {values['batch']}, "
         f"input rms {number(real(values, 'input_scale'))}, {values['signal']} and gradient {values['gradient']}, "
         f"{values['statistic']} of "
-        f"{networks(values)} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
+        f"{counted} networks a scheme, σ_b {number(real(values, 'sigma_b'))}, seed {values['seed']}. "
         "h = φ(h)W + b, W of shape (fan_in, fan_out), float64; same draws for all schemes of a family."
     )
 
 
-def _reading(values: Values, measured: Propagation, theory: MeanField) -> str:
+def _reading(values: Values, found: Run) -> str:
+    measured, theory, drawn = found
     names = _schemes(values)
     if not names:
         return "Choose at least one scheme to see its signal."
     depth = whole(values, "depth")
+    if not drawn:
+        return f"Theory so far; the first of {networks(values)} networks with {depth} layers is being drawn."
     left, right = SIGNALS[word(values, "signal")], GRADIENTS[word(values, "gradient")]
     signal, gradient = (_over_networks(values, quantity, measured) for quantity in (left, right))
     expected = [_expected(values, quantity, theory) for quantity in (left, right)]
@@ -582,12 +631,29 @@ def _reading(values: Values, measured: Propagation, theory: MeanField) -> str:
         if signal[k, -1] > 0:
             text += f", gradient {_factor(gradient[k, ::-1][: depth + 1 - begin], expected[1][k, ::-1][: depth + 1 - begin])}"
             if left.noun in ("rms", "second moment"):
-                dead = first_bad(signal[k])
-                if dead is not None:
-                    text += f"; float32 {'under' if signal[k, dead] < 1 else 'over'}flows at layer {dead}"
+                text += _float32(signal[k], expected[0][k])
         parts.append(text)
     noun = "layer" if depth == 1 else f"{depth} layers"
     return f"{left.noun[0].upper()}{left.noun[1:]} over {noun}, factor a layer and where it ends: {'. '.join(parts)}."
+
+
+def _float32(sizes: Array, predicted: Array) -> str:
+    """Say at which layer a float32 run ends, beyond the last layer too if the last factor leads there soon."""
+    dead = first_bad(sizes)
+    if dead is not None:
+        return f"; float32 {'under' if sizes[dead] < 1 else 'over'}flows at layer {dead}"
+    # The last layer's factor, of theory where there is one: a single layer of a few networks is too noisy.
+    line = predicted if np.isfinite(predicted[-2:]).all() and (predicted[-2:] > 0).all() else sizes
+    back = 1 if line is predicted else (len(sizes) - 1) // 2
+    if back < 1 or not line[-1 - back] > 0:
+        return ""
+    rate = math.log(line[-1] / line[-1 - back]) / back
+    if abs(rate) < _SLOWEST:
+        return ""
+    limit = FLOAT32_TINY if rate < 0 else FLOAT32_MAX
+    layer = len(sizes) - 1 + math.log(limit / sizes[-1]) / rate
+    word = "under" if rate < 0 else "over"
+    return f"; float32 would {word}flow near layer {math.ceil(layer)}" if layer <= _FAR else ""
 
 
 def _factor(sizes: Array, predicted: Array) -> str:
@@ -610,21 +676,21 @@ def _factor(sizes: Array, predicted: Array) -> str:
     return f"{text} to {number(end)}"
 
 
-def _events(values: Values, measured: Propagation) -> tuple[str, ...]:
+def _events(values: Values, found: Run) -> tuple[str, ...]:
     events = []
     asked, drawn = whole(values, "seeds"), networks(values)
     if drawn < asked:
         events.append(
             f"**{drawn} of {asked} networks drawn**: depth × width² × networks stops at {_WEIGHTS // 1_000_000} million weights."
         )
-    for k, scheme in enumerate(_schemes(values)):
-        lost = np.flatnonzero(~np.isfinite(measured.signal_rms[k]).all(axis=0))
+    for k, scheme in enumerate(_schemes(values) if found.drawn else ()):
+        lost = np.flatnonzero(~np.isfinite(found.measured.signal_rms[k]).all(axis=0))
         if lost.size:
             events.append(f"**{scheme}** leaves even float64 at layer {int(lost[0])}.")
     return tuple(events)
 
 
-def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
+def _why(values: Values, theory: MeanField) -> str:
     width = whole(values, "width")
     activation = ACTIVATIONS[word(values, "activation")]
     sigma_b = real(values, "sigma_b")
@@ -654,24 +720,32 @@ def _why(values: Values, measured: Propagation, theory: MeanField) -> str:
             rf"first layer has $q^1 = {latex(q1, 4)}$, and in the last $\chi = {latex(chi, 4)}$: the gradient's rms is "
             f"multiplied by {number(float(np.sqrt(chi)), 4)} a layer."
         )
-    if activation.name == _HOMOGENEOUS and sigma_b == 0 and names:
-        variance = 5 * real(values, "depth") / width
+    kappa = _log_variance(values)
+    if kappa is not None and names:
+        variance = float(np.sum(kappa / np.array(_widths(values)[1:])))
         lines.append(
-            f"One network is not the mean of all: in a ReLU stack the logarithm of $q^L$ has variance near $5L/n = "
-            f"{latex(variance)}$, so at this depth and width a typical network lies below the theory, and the mean over "
-            "a few networks scatters around it."
+            rf"One network is not the mean of all: with {activation.name} and no biases the logarithm of $q^L$ has variance "
+            rf"near $\kappa L/n = {latex(variance)}$, with $\kappa = \mathrm E\varphi^4/(\mathrm E\varphi^2)^2 - 1 = "
+            rf"{latex(kappa)}$. At this depth and width a typical network lies below the theory, and the mean over a few "
+            "networks scatters around it."
         )
     return "\n\n".join(lines)
 
 
 def make(values: Values) -> View:
-    """Propagate and draw."""
-    measured, theory = run(values)
+    """Propagate and draw; a run that takes a moment network by network."""
+    return _drawn(values, _begin(values))
+
+
+def _drawn(values: Values, found: Run) -> View:
+    done = found.drawn / networks(values)
     return View(
-        figure=_figure(values, measured, theory),
-        reading=_reading(values, measured, theory),
-        why=_why(values, measured, theory),
-        events=_events(values, measured),
+        figure=_figure(values, found),
+        reading=_reading(values, found),
+        why=_why(values, found.theory),
+        events=_events(values, found),
+        done=done,
+        rest=None if done == 1 else lambda: _drawn(values, _further(values, found)),
         tabs=(
             Tab(
                 "Layers", lambda now=values: _layers(now), lambda v: (*layers_knobs(v), *_tab_own("Layers", v)),

@@ -864,6 +864,10 @@ def init_train_blocks(
         f"for all schemes of a family; {POINTS} points of {problem} with noise {number(_NOISE)}, all in every step, "
         f"cross-entropy, gradient descent with learning rate {number(lr)}, {STEPS} steps, float32; seed {seed}."
     )
+    for name, own in which:
+        factor = INITIALIZERS[name].at(**dict(own)).multiplier(WIDTH, WIDTH)
+        if factor != 1:
+            caption += f" {name} trains the product W = {number(factor)} V; steps on V itself would be {number(factor**2)} as large."
     progress.report(1.0, "Trained")
     return [
         _train_figure(runs[depth], sweep, [name for name, _ in which], styles, depth, caption),

@@ -105,7 +105,11 @@ class Tab:
 
 @dataclass(frozen=True)
 class View:
-    """What one set of values shows: the main figure, its reading, the events of the run, and the tabs."""
+    """What one set of values shows: the main figure, its reading, the events of the run, and the tabs.
+
+    A large run is drawn while it grows: ``done`` is the share of it that this view shows, and ``rest`` computes the
+    view with more of it, None when nothing is left. ``beside`` makes what stands below the derivation, once it is open.
+    """
 
     figure: Figure
     reading: str
@@ -113,6 +117,9 @@ class View:
     events: tuple[str, ...] = ()
     tabs: tuple[Tab, ...] = ()
     code: tuple[Code, ...] = ()
+    beside: "Callable[[], Sequence[Block]] | None" = None
+    done: float = 1.0
+    rest: "Callable[[], View] | None" = None
 
 
 class Measured(NamedTuple):
@@ -255,7 +262,22 @@ class Topic:
 
     def view(self, values: Values) -> View:
         """Compute and draw, or return the view kept from the last time these values were asked for."""
-        return _view(self.name, self.make, tuple(sorted(self.settle(values).items())))
+        while self.glance(values).rest is not None:
+            self.refine(values)
+        return self.glance(values)
+
+    def glance(self, values: Values) -> View:
+        """Return what is there by now of a view that grows; its beginning is computed if nothing is."""
+        return self._growing(values).view
+
+    def refine(self, values: Values) -> None:
+        """Compute the next part of a view that grows."""
+        growing = self._growing(values)
+        if growing.view.rest is not None:
+            growing.view = growing.view.rest()
+
+    def _growing(self, values: Values) -> "_Growing":
+        return _growing(self.name, self.make, tuple(sorted(self.settle(values).items())))
 
 
 def real(values: Values, name: str) -> float:
@@ -288,6 +310,13 @@ def words(values: Values, name: str) -> tuple[str, ...]:
 _FOREIGN = ("embed", "hide", "utm_", "fbclid", "gclid")
 
 
+@dataclass
+class _Growing:
+    """The view of some values, as far as it has been computed; visitors with the same values share it."""
+
+    view: View
+
+
 @lru_cache(maxsize=64)
-def _view(_name: str, make: Callable[[Values], View], items: tuple[tuple[str, Value], ...]) -> View:
-    return make(MappingProxyType(dict(items)))
+def _growing(_name: str, make: Callable[[Values], View], items: tuple[tuple[str, Value], ...]) -> _Growing:
+    return _Growing(make(MappingProxyType(dict(items))))

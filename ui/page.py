@@ -32,6 +32,7 @@ STYLE = """
 # Seconds between the figure and everything below it when a control has changed. The browser draws what arrives
 # together in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
 HEAD_START = 0.06
+GROWING = "Drawing more networks into the figure; change a control at any time."
 
 
 def start(title: str) -> None:
@@ -53,7 +54,7 @@ def show(topic: Topic) -> None:
 
     # Every report passes through Streamlit, which ends this run there when a control has been changed since.
     with progress.listening(waiting.progress):
-        view = topic.view(panel.values)
+        view = topic.glance(panel.values)
     waiting.empty()
     with said:
         _say(topic, panel, view)
@@ -75,8 +76,15 @@ def show(topic: Topic) -> None:
     st.caption(f"{main.key} {main.hint}")
     if panel.pin is not None:
         st.caption(panel.pin_text())
+    growing = st.empty()
+    if view.rest is not None:
+        growing.progress(view.done, GROWING)
     _lower(topic, panel, view, main, width)
     viewport.watch()
+    if view.rest is not None:
+        # The next run draws more into the same figure. A control that has been changed meanwhile gets that run instead.
+        topic.refine(panel.values)
+        st.rerun()
 
 
 def _say(topic: Topic, panel: Panel, view: View) -> None:
@@ -105,8 +113,10 @@ def _literal(text: str) -> str:
 def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
     """Offer the link to exactly this figure, and its caption."""
     address = st.context.url or ""
-    tab = st.session_state.get(topic.key("tab"))
-    query = urlencode({**topic.query(panel.values), **({topic.key("tab"): tab} if tab else {})}, doseq=True)
+    # On arrival the tabs, which come after, have not yet said which of them is open.
+    tab = st.session_state.get(topic.key("tab")) or st.query_params.get(topic.key("tab"))
+    opened = tab if tab in topic.tab_names else WHY
+    query = urlencode({**topic.query(panel.values), topic.key("tab"): opened}, doseq=True)
     link = f"{address.split('?')[0]}?{query}"
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         with st.popover("Copy link", icon=":material/link:", type="tertiary"):
@@ -132,6 +142,7 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
         with place:
             if name == WHY:
                 st.markdown(view.why)
+                _blocks(topic, panel, view.beside() if view.beside else (), width, f"{topic.prefix}_why")
             elif name == CODE:
                 for program in view.code:
                     st.caption(program.title)

@@ -122,3 +122,61 @@ def test_the_scale_of_the_input():
     )
     assert lines("signal_theory", input_scale=10.0)[:, 0] == pytest.approx(10.0)
     assert "input rms 10" in view(input_scale=10.0).figure.caption
+
+
+# A run that takes a moment grows in the figure
+
+LARGE = {"width": 512, "depth": 20, "batch": 4, "seeds": 5, "schemes": ("He normal", "Glorot normal")}
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """All views of a large run, as a page shows them one after the other."""
+    values = TOPIC.fill(LARGE)
+    views = [TOPIC.make(values)]
+    while views[-1].rest is not None:
+        views.append(views[-1].rest())
+    return views
+
+
+def test_a_large_run_begins_with_theory_and_grows_to_all_networks(grown):
+    counts = [round(each.done * 5) for each in grown]
+    assert counts[0] == 0
+    assert counts[-1] == 5
+    assert len(counts) >= 3
+    assert counts == sorted(set(counts))
+    first, *others = grown
+    assert first.figure.data["layers"].signal.isna().all()
+    assert first.figure.data["layers"].signal_theory.notna().any()
+    for each in others:
+        assert each.figure.data["layers"].signal.notna().all()
+        assert each.figure.spec() == first.figure.spec()
+    for count, each in zip(counts[:-1], grown[:-1], strict=True):
+        assert f"{count} so far of 5 networks" in each.figure.caption
+        assert each.figure.data["layers"].signal_theory.equals(grown[-1].figure.data["layers"].signal_theory)
+
+
+def test_a_run_in_parts_is_the_run_at_once(grown):
+    values = TOPIC.fill(LARGE)
+    at_once = propagate(
+        ACTIVATIONS["ReLU"], [SCHEMES[name] for name in LARGE["schemes"]], depth=20, width=512, batch=4, seeds=5, seed=0
+    )  # fmt: skip
+    layers = grown[-1].figure.data["layers"]
+    drawn = np.array([layers[layers.name == name].signal for name in LARGE["schemes"]])
+    np.testing.assert_allclose(drawn, np.sqrt((at_once.signal_rms**2).mean(axis=1)), rtol=1e-12)
+    assert TOPIC.view(values).figure.caption == grown[-1].figure.caption
+    assert TOPIC.glance(values).rest is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "rate"), [("Glorot normal", 2**-0.5), ("PyTorch Linear", 6**-0.5)], ids=lambda v: str(v)[:7]
+)
+def test_the_reading_says_where_float32_would_end_beyond_the_last_layer(scheme, rate):
+    text = TOPIC.view(TOPIC.fill({"schemes": (scheme,), "width": 64, "depth": 20})).reading
+    said = int(text.split("underflow near layer ")[1].rstrip("."))
+    exact = np.log(np.finfo(np.float32).tiny) / np.log(rate)
+    assert said == pytest.approx(exact, rel=0.02)
+
+
+def test_a_level_stack_has_no_end_in_float32():
+    assert "float32" not in TOPIC.view(TOPIC.fill({"schemes": ("He normal",)})).reading

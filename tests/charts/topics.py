@@ -1,6 +1,7 @@
 """What the tests of the figures share: the topics, random legal values, and a walk through a specification."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from charts import activations, batchnorm, dropout, initialization, optimizers
 from charts.figure import Figure
-from charts.topic import Scenario, Topic, View
+from charts.topic import Block, Scenario, Tab, Topic, View
 from core.knobs import Knob, Value
 
 TOPICS: tuple[Topic, ...] = tuple(
@@ -139,19 +140,40 @@ HEAVY = frozenset(
 )
 
 
-def figures(view: View, heavy: bool = False) -> list[Figure]:
-    """Return the main figure and those of every tab, of heavy ones only if asked for."""
+_blocks: OrderedDict[int, tuple[View, dict[str, list[Block]]]] = OrderedDict()
+
+
+def blocks(view: View, tab: Tab) -> list[Block]:
+    """Return what a tab shows, drawn once for the views asked for last; holding the view keeps its identity."""
+    kept = _blocks.setdefault(id(view), (view, {}))[1]
+    _blocks.move_to_end(id(view))
+    if len(_blocks) > 24:
+        _blocks.popitem(last=False)
+    if tab.name not in kept:
+        kept[tab.name] = list(tab.blocks())
+    return kept[tab.name]
+
+
+def figures(view: View, heavy: bool = False, only: str = "") -> list[Figure]:
+    """Return the main figure and those of every tab, of heavy ones only if asked for, or those of one tab."""
     page = view.figure.name.split("/")[0]
-    blocks = [block for tab in view.tabs if heavy or (page, tab.name) not in HEAVY for block in tab.blocks()]
-    return [view.figure, *(block for block in blocks if isinstance(block, Figure))]
+    tabs = [t for t in view.tabs if (heavy or (page, t.name) not in HEAVY) and only in ("", t.name)]
+    found = [block for tab in tabs for block in blocks(view, tab)]
+    beside = view.beside() if view.beside and not only else ()
+    return [view.figure, *(block for block in [*found, *beside] if isinstance(block, Figure))]
 
 
-def pairs(one: View, other: View, tabs: bool = True) -> list[tuple[Figure, Figure]]:
+def owner(view: View, values: Mapping[str, Value], name: str) -> str:
+    """Name the tab that a knob belongs to beside these values; empty if it is one of the main figure."""
+    return next((tab.name for tab in view.tabs if name in tab.shown(values)), "")
+
+
+def pairs(one: View, other: View, tabs: bool = True, only: str = "") -> list[tuple[Figure, Figure]]:
     """Return the figures that two views of one topic have in common, the main one first; tabs may lack some."""
     if not tabs:
         return [(one.figure, other.figure)]
-    theirs = {figure.name: figure for figure in figures(other)}
-    return [(figure, theirs[figure.name]) for figure in figures(one) if figure.name in theirs]
+    theirs = {figure.name: figure for figure in figures(other, only=only)}
+    return [(figure, theirs[figure.name]) for figure in figures(one, only=only) if figure.name in theirs]
 
 
 class Mark(NamedTuple):

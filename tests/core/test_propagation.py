@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.propagation import (
     first_bad,
     forward_backward,
     layer_widths,
+    log_variance,
     mean_field_step,
     pooled_rms,
     propagate,
@@ -921,3 +923,36 @@ def test_the_root_over_networks_pools_second_moments_without_leaving_float64():
     rms = np.array([[[1.0, 3e200, 0.0], [7.0, 4e200, 0.0]]])
     np.testing.assert_allclose(pooled_rms(rms), [[5.0, np.sqrt(12.5) * 1e200, 0.0]], rtol=1e-14)
     assert pooled_rms(np.full((2, 3, 4), np.inf)).shape == (2, 4)
+
+
+# One network against the mean of all
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "kappa"),
+    [
+        ("ReLU", {}, 5.0),
+        ("identity", {}, 2.0),
+        ("leaky ReLU", {"slope": 0.5}, 6 * (1 + 0.5**4) / 1.25**2 - 1),
+    ],
+)
+def test_the_logarithm_of_one_network_has_the_variance_that_is_said(name, knobs, kappa):
+    assert log_variance(ACTIVATIONS[name], knobs) == pytest.approx(kappa, rel=1e-15)
+    depth, width, seeds = 8, 96, 600
+    run = propagate(
+        ACTIVATIONS[name], [INITIALIZERS["He normal"]], depth=depth, width=width, batch=1, seeds=seeds, seed=2, knobs=knobs
+    )  # fmt: skip
+    logs = 2 * np.log(run.signal_rms[0])
+    # The first layer and the last are plain chi-squares, 2/n; the error of a variance of normals is √(2/seeds) of it.
+    expected = (kappa * (depth - 1) + 2 + 2) / width
+    assert np.var(logs[:, -1], ddof=1) == pytest.approx(expected, rel=4.5 * np.sqrt(2 / seeds))
+
+
+@pytest.mark.parametrize("name", ["tanh", "GELU", "SELU", "sigmoid", "ReLU6", "hard tanh"])
+def test_no_closed_form_is_claimed_for_what_is_no_straight_ray(name):
+    assert log_variance(ACTIVATIONS[name]) is None
+
+
+def test_no_closed_form_is_claimed_for_a_function_that_is_zero():
+    dead = replace(ACTIVATIONS["ReLU"], f=lambda z: np.zeros_like(z))
+    assert log_variance(dead) is None

@@ -103,6 +103,15 @@ def test_the_caption_can_be_copied(topic):
     assert any(view.figure.title in code and view.figure.caption in code for code in codes)
 
 
+def test_a_page_draws_until_all_of_a_large_run_is_there():
+    topic = next(t for t in TOPICS if t.name == "initialization")
+    values = topic.fill({"width": 512, "depth": 20, "seeds": 5, "schemes": ("He normal", "Glorot normal"), "seed": 3})
+    assert topic.make(values).rest is not None
+    at = visit(topic, topic.query(values))
+    shows(at, topic, values)
+    assert "5 networks a scheme" in topic.glance(values).figure.caption
+
+
 @every_topic
 def test_every_tab_by_its_link(topic):
     for name in topic.tab_names:
