@@ -226,10 +226,14 @@ def _centre(batch: Array) -> _Centred:
     exponent = np.frexp(np.where(np.isfinite(size), size, 1.0))[1] - 1
     scale = np.ldexp(1.0, np.maximum(exponent, -1000))
     wide = wide / scale
-    # The mean of what the first mean leaves behind is its rounding error: with offsets of 1e8 it counts.
-    mean = np.mean(wide, axis=axes, keepdims=True)
-    mean = mean + np.mean(wide - mean, axis=axes, keepdims=True)
-    rest = wide - mean
+    # The mean of what the first mean leaves behind is its rounding error: with offsets of 1e8 it counts. What of it
+    # does not fit into the mean is taken from the rest, which so sums to 0; equal values leave nothing to round.
+    first = np.mean(wide, axis=axes, keepdims=True)
+    correction = np.mean(wide - first, axis=axes, keepdims=True)
+    mean = first + correction
+    lost = (first - mean) + correction
+    equal = np.max(wide, axis=axes, keepdims=True) == np.min(wide, axis=axes, keepdims=True)
+    rest = (wide - mean) - np.where(equal, 0.0, lost)
     var = np.mean(rest * rest, axis=axes, keepdims=True)
     return _Centred(scale, mean, var, rest)
 

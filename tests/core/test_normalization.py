@@ -179,7 +179,8 @@ def test_huge_offset(offset):
 def test_scale_does_not_matter_without_eps(size):
     x = np.array([[1.0, -0.5], [-1.0, 0.25], [0.5, 1.0]])
     y, _ = normalize_batch(x * size, 1, 0, RunningStats.start(2), eps=0)
-    np.testing.assert_allclose(y, (x - x.mean(0)) / x.std(0), rtol=1e-13)
+    # Rounded values times 1.7e308 have a mean that is not quite one of them: the output there is 0 to rounding.
+    np.testing.assert_allclose(y, (x - x.mean(0)) / x.std(0), rtol=1e-13, atol=1e-16)
     dy = np.array([[1.0, 2.0], [0.0, -1.0], [3.0, 0.5]])
     dx, dgamma, _ = normalize_batch_backward(x * size, 1, dy, eps=0)
     unit, unit_dgamma, _ = normalize_batch_backward(x, 1, dy, eps=0)
@@ -341,3 +342,25 @@ def test_inputs_stay():
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e4, 1e8, -1e12])
+def test_an_offset_costs_no_digits_of_the_gradient(offset):
+    rng = np.random.default_rng(4)
+    # Multiples of 2⁻¹⁰ stay what they are beside an offset of a whole number.
+    x = np.round(rng.standard_normal((7, 3)) * 1024) / 1024
+    dy = rng.standard_normal((7, 3))
+    near, far = (normalize_batch_backward(x + shift, 1.3, dy) for shift in (0.0, offset))
+    for one, other in zip(near, far, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-14)
+    running = RunningStats.start(3)
+    y, _ = normalize_batch(x, 1.3, 0.2, running)
+    shifted, _ = normalize_batch(x + offset, 1.3, 0.2, running)
+    np.testing.assert_allclose(shifted, y, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("value", [0.1, -3.7e5, 1e-300, 1 / 3])
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 100])
+def test_equal_values_leave_no_rest(value, n):
+    y, _ = normalize_batch(np.full((n, 1), value), 2.0, 0.25, RunningStats.start(1), eps=1e-30)
+    assert (y == 0.25).all()
