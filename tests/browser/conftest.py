@@ -1,4 +1,4 @@
-"""One server and one browser for all tests; a page that remembers what the browser's console said."""
+"""One server and one browser for all tests of a process; a page that remembers what the browser's console said."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,7 +17,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in Path(item.fspath).parts:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))  # one server, one browser, in one process
 
 
 def _missing() -> None:
