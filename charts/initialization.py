@@ -37,6 +37,7 @@ from core.propagation import (
     first_bad,
     layer_widths,
     log_variance,
+    mean_field_step,
     pooled_rms,
     propagate,
     propagate_theory,
@@ -69,6 +70,8 @@ WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2), "fiv
 # Weights drawn in one run, a few seconds of work; beyond it fewer networks are drawn, and said.
 _WEIGHTS = 150_000_000
 _PART = 16_000_000  # weights or signals of one part of a run, some three tenths of a second
+# Families of independent entries, each of little weight: only their sums have the variance that theory gives ln q.
+_INDEPENDENT = ("normal", "truncated normal", "uniform")
 _SLOWEST, _FAR = 1e-3, 1000  # a logarithmic factor a layer that counts, and how far ahead a reading looks
 
 
@@ -224,7 +227,7 @@ def _tab_own(tab: str, values: Values) -> tuple[str, ...]:
 @lru_cache(maxsize=32)
 def _spec(width: int, window: str) -> Spec:
     narrow = width < NARROW
-    inner = width - 165 if narrow else round((width - 282) / 2)
+    inner = width - 178 if narrow else round((width - 310) / 2)
     tall = 300 if narrow else 430
     low, high = WINDOWS[window]
     exponents = range(
@@ -457,7 +460,11 @@ def _expected(values: Values, quantity: Quantity, theory: MeanField) -> Array:
     grown = np.concatenate([[0.0], np.cumsum(kappa / np.array(_widths(values)[1:]))])  # variance of ln q
     if quantity is GRADIENTS["of activations"]:
         grown = grown[-1] - grown
-    return np.asarray(mean * np.exp(-grown / (2 if quantity is SIGNALS["second moment"] else 4)))
+    typical = mean * np.exp(-grown / (2 if quantity is SIGNALS["second moment"] else 4))
+    independent = [_scheme(name, values).family in _INDEPENDENT for name in _schemes(values)]
+    fitted = [_scheme(name, values).data_dependent for name in _schemes(values)]
+    known = np.array(independent, bool) & ~np.array(fitted, bool)
+    return np.where(known[:, None], typical, np.nan)
 
 
 def _log_variance(values: Values) -> float | None:
@@ -519,7 +526,10 @@ def _figure(values: Values, found: Run) -> Figure:
         extra[f"{name}_deaths"] = (
             _deaths(names, settled[name], name == "gradient", nothing) if names else nothing
         )
-        beyond = settled[name] if name == "signal" else settled[name][:, ::-1]
+        lines = np.where(
+            np.isnan(settled[name]).all(axis=1, keepdims=True), quantities[name][1], settled[name]
+        )
+        beyond = lines if name == "signal" else lines[:, ::-1]
         last = np.array([_last(row) for row in beyond])
         extra[f"{name}_ends"] = _ends(names, last, low, high, nothing)
     limits = [y for y in (FLOAT32_TINY, FLOAT32_MAX) if low < y < high]
@@ -543,7 +553,7 @@ def _figure(values: Values, found: Run) -> Figure:
         caption=_caption(values, drawn),
         key=(
             f"{'Lines: the middle network.' if values['statistic'] == 'median' else _LINES} Band: 10th to 90th percentile "
-            f"of the networks. Small dots: {_DOTS[word(values, 'statistic')]} Cross: where a float32 run would end."
+            f"of the networks. Small dots: {_dots(values)} Cross: where a float32 run would end."
         ),
         alt="Size of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
@@ -551,11 +561,16 @@ def _figure(values: Values, found: Run) -> Figure:
 
 
 _LINES = "Lines: root of the mean square over networks (of a second moment, its mean)."
-_DOTS = {
-    "mean": "mean-field theory.",
-    "median": "theory of the typical network, exp(−κl/(2n)) of the mean (κ is 5 for ReLU), known for straight rays "
-    "through 0 without biases.",
-}
+
+
+def _dots(values: Values) -> str:
+    """Say which theory the dots are."""
+    if values["statistic"] == "mean":
+        return "mean-field theory."
+    kappa = _log_variance(values)
+    if kappa is None:
+        return "none; of the typical network they are known for straight rays through 0 without biases."
+    return f"theory of the typical network, exp(−κl/(2n)) of the mean with κ = {number(kappa)}, for independent weights."
 
 
 def _last(row: Array) -> float:
@@ -622,26 +637,31 @@ def _reading(values: Values, found: Run) -> str:
     if not drawn:
         return f"Theory so far; the first of {networks(values)} networks with {depth} layers is being drawn."
     left, right = SIGNALS[word(values, "signal")], GRADIENTS[word(values, "gradient")]
+    if left is SIGNALS["spread over the batch"] and values["batch"] == 1:
+        return "One input has no spread over the batch: raise the batch, or choose another quantity."
     signal, gradient = (_over_networks(values, quantity, measured) for quantity in (left, right))
     expected = [_expected(values, quantity, theory) for quantity in (left, right)]
     begin = 1 if right is GRADIENTS["of weights"] else 0  # weights have no layer 0
     parts = []
     for k, scheme in enumerate(names):
         text = f"**{scheme}** signal {_factor(signal[k], expected[0][k])}"
-        if signal[k, -1] > 0:
-            text += f", gradient {_factor(gradient[k, ::-1][: depth + 1 - begin], expected[1][k, ::-1][: depth + 1 - begin])}"
-            if left.noun in ("rms", "second moment"):
-                text += _float32(signal[k], expected[0][k])
+        if left.noun in ("rms", "second moment") and signal[k, -1] > 0:
+            text += _float32(signal[k], expected[0][k])
+        down, foreseen = (sizes[k, begin:][::-1] for sizes in (gradient, expected[1]))
+        text += f", gradient {_factor(down, foreseen, top=depth)}"
+        dead = first_bad(down)
+        if dead is not None and 0 < down[dead] < np.inf:
+            text += f" (float32 {'under' if down[dead] < 1 else 'over'}flows at layer {depth - dead})"
         parts.append(text)
-    noun = "layer" if depth == 1 else f"{depth} layers"
-    return f"{left.noun[0].upper()}{left.noun[1:]} over {noun}, factor a layer and where it ends: {'. '.join(parts)}."
+    noun = "1 layer" if depth == 1 else f"{depth} layers"
+    return f"{left.noun[0].upper()}{left.noun[1:]} through {noun}, factor a layer and where it ends: {'. '.join(parts)}."
 
 
 def _float32(sizes: Array, predicted: Array) -> str:
     """Say at which layer a float32 run ends, beyond the last layer too if the last factor leads there soon."""
     dead = first_bad(sizes)
     if dead is not None:
-        return f"; float32 {'under' if sizes[dead] < 1 else 'over'}flows at layer {dead}"
+        return f" (float32 {'under' if sizes[dead] < 1 else 'over'}flows at layer {dead})"
     # The last layer's factor, of theory where there is one: a single layer of a few networks is too noisy.
     line = predicted if np.isfinite(predicted[-2:]).all() and (predicted[-2:] > 0).all() else sizes
     back = 1 if line is predicted else (len(sizes) - 1) // 2
@@ -653,21 +673,25 @@ def _float32(sizes: Array, predicted: Array) -> str:
     limit = FLOAT32_TINY if rate < 0 else FLOAT32_MAX
     layer = len(sizes) - 1 + math.log(limit / sizes[-1]) / rate
     word = "under" if rate < 0 else "over"
-    return f"; float32 would {word}flow near layer {math.ceil(layer)}" if layer <= _FAR else ""
+    return f" (float32 would {word}flow near layer {math.ceil(layer)})" if layer <= _FAR else ""
 
 
-def _factor(sizes: Array, predicted: Array) -> str:
-    """Write what a layer multiplies a size by, beside theory, and the size at the end; both in walking order."""
+def _factor(sizes: Array, predicted: Array, top: int | None = None) -> str:
+    """Write what a layer multiplies a size by, beside theory, and the size at the end; both in walking order.
+
+    The walk begins at layer 0 and leads up, or at layer ``top`` and leads down.
+    """
+
+    def where(step: int) -> str:
+        return f"from layer {step} on" if top is None else f"from layer {top - step} down"
+
     steps = len(sizes) - 1
     end = float(sizes[-1])
     if end == 0:
-        return (
-            f"0 from layer {int(np.argmax(sizes == 0))} on"
-            if len(sizes) > 1 and sizes[1] == 0
-            else "too small for float64 at the end"
-        )
+        zero = int(np.argmax(sizes == 0))
+        return f"0 {where(zero)}" if zero <= 1 else f"too small for float64 {where(zero)}"
     if not np.isfinite(end):
-        return f"beyond float64 after {int(np.argmax(~np.isfinite(sizes)))} layers"
+        return f"beyond float64 {where(int(np.argmax(~np.isfinite(sizes))))}"
     if steps < 1 or not sizes[0] > 0:
         return f"ends at {number(end)}"
     text = f"×{number((end / float(sizes[0])) ** (1 / steps), 4)}"
@@ -704,22 +728,7 @@ def _why(values: Values, theory: MeanField) -> str:
         f"recursions for {activation.name}, $\\sigma_b = {latex(sigma_b)}$ and $n = {width}$; the figure shows roots, "
         r"$\sqrt{q^l}$.",
     ]
-    for k, scheme in enumerate(names):
-        entry = _scheme(scheme, values)
-        if entry.mean != 0:
-            lines.append(
-                f"**{scheme}**: ${entry.formula}$. Its weights are not independent of one another, so this theory "
-                "says nothing about it."
-            )
-            continue
-        first, second = _widths(values)[:2]
-        sigma_w2 = first * entry.std(first, second) ** 2
-        q1, chi = float(theory.signal_rms[k, 1]) ** 2, float(theory.slope[k, -1])
-        lines.append(
-            rf"**{scheme}** ({entry.source}): $W_{{ij}} \sim {entry.formula}$, so $\sigma_w^2 = {latex(sigma_w2, 4)}$, the "
-            rf"first layer has $q^1 = {latex(q1, 4)}$, and in the last $\chi = {latex(chi, 4)}$: the gradient's rms is "
-            f"multiplied by {number(float(np.sqrt(chi)), 4)} a layer."
-        )
+    lines += [_why_scheme(values, theory, k) for k in range(len(names))]
     kappa = _log_variance(values)
     if kappa is not None and names:
         variance = float(np.sum(kappa / np.array(_widths(values)[1:])))
@@ -730,6 +739,51 @@ def _why(values: Values, theory: MeanField) -> str:
             "networks scatters around it."
         )
     return "\n\n".join(lines)
+
+
+def _why_scheme(values: Values, theory: MeanField, row: int) -> str:
+    """Put the numbers of one scheme into the recursions, or say why they do not hold for it."""
+    scheme = _schemes(values)[row]
+    entry = _scheme(scheme, values)
+    drawn = rf"**{scheme}** ({entry.source}): ${entry.formula}$"
+    if entry.mean != 0:
+        return (
+            f"{drawn}. Its weights are not independent of one another, so this theory says nothing about it."
+        )
+    q1, chi = float(theory.signal_rms[row, 1]) ** 2, float(theory.slope[row, -1])
+    if entry.elementwise:
+        text = f"{drawn}: nothing is drawn and nothing adds up, each unit hands φ of its value to one unit above. "
+        return text + (
+            rf"The dots iterate $h \leftarrow \varphi(h)$ over normal inputs, with $q^1 = {latex(q1, 4)}$."
+            if math.isfinite(q1)
+            else "With biases, or layers of different widths, no theory is drawn."
+        )
+    first, second = _widths(values)[:2]
+    if entry.data_dependent:
+        given = (
+            rf"each layer is then divided by what brings its outputs to variance 1, so $\sigma_w^2 = 1/\mathrm E\varphi^2 = "
+            rf"{latex(_fitted(values, theory, row), 4)}$ in the first"
+        )
+    elif entry.std(first, second) == 0:
+        return f"{drawn}: every signal and every gradient below the top is 0."
+    else:
+        given = rf"so $\sigma_w^2 = {latex(first * entry.std(first, second) ** 2, 4)}$"
+    return (
+        rf"{drawn}, {given}; the first layer has $q^1 = {latex(q1, 4)}$, and in the last $\chi = {latex(chi, 4)}$: the "
+        f"gradient's rms is multiplied by {number(float(np.sqrt(chi)), 4)} a layer."
+    )
+
+
+def _fitted(values: Values, theory: MeanField, row: int) -> float:
+    """Return σ_w² of a scheme that is fitted to its data, in the first layer."""
+    power = mean_field_step(
+        ACTIVATIONS[word(values, "activation")],
+        float(theory.signal_rms[row, 0]) ** 2,
+        1.0,
+        0.0,
+        _settings(values),
+    )[0]
+    return (float(theory.signal_rms[row, 1]) ** 2 - real(values, "sigma_b") ** 2) / float(power)
 
 
 def make(values: Values) -> View:
@@ -879,8 +933,8 @@ SCENARIOS = (
     ),
     Scenario(
         "SELU's fixed point",
-        "SELU with LeCun weights pulls the second moment to 1 from wherever it starts. With He weights it settles "
-        "higher, and the gradient grows.",
+        "SELU with LeCun weights pulls the second moment to 1 from wherever it starts. With He weights, twice the "
+        "variance, it never settles: signal and gradient both grow.",
         {
             "activation": "SELU",
             "schemes": ("LeCun normal", "He normal", "PyTorch Linear"),
@@ -919,7 +973,8 @@ SCENARIOS = (
     Scenario(
         "fan_in or fan_out",
         "In a stack that narrows from 512 to 64 units the two fans differ. He with fan_in keeps the signal level, with fan_out "
-        "the gradient; Glorot splits the difference. A square stack cannot tell them apart.",
+        "the gradient. Glorot takes the mean of both, and without He's factor 2 it fades either way. A square stack cannot "
+        "tell the two fans apart.",
         {
             "schemes": ("He normal", "He normal (fan_out)", "Glorot normal"),
             "depth": 12,
@@ -940,7 +995,7 @@ SCENARIOS = (
             "custom_gain": 1.327,
             "sigma_b": 0.2236,
             "scale": "five decades",
-            "phase_w2": 1.75,
+            "phase_w2": 1.761,
             "phase_b2": 0.05,
         },
         question="Between which two fates of a signal does a good initialization lie?",

@@ -155,6 +155,8 @@ def _joined(*parts: str) -> str:
 
 def _widths(width: int | Sequence[int]) -> str:
     """Write the units of the layers 0 … depth."""
+    if isinstance(width, Sequence) and len(set(width)) == 1:
+        width = int(width[0])
     if isinstance(width, Sequence):
         line = f"widths = [{', '.join(str(int(n)) for n in width)}]"
         return "\n".join(textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 10))

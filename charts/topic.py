@@ -122,6 +122,30 @@ class View:
     rest: "Callable[[], View] | None" = None
 
 
+@dataclass(frozen=True)
+class Section:
+    """A tab of a page before there are values: what it draws, its own knobs, and which of them are in view.
+
+    ``shown`` names the controls beside some values, all of ``knobs`` if it is None.
+    """
+
+    name: str
+    blocks: Callable[[Values], Sequence[Block]]
+    knobs: tuple[Knob, ...]
+    shown: Callable[[Values], tuple[str, ...]] | None = None
+    clicks: Mapping[str, Callable[[Mapping[str, Any]], Values]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def names(self, values: Values) -> tuple[str, ...]:
+        """Name the controls of the tab beside these values."""
+        return self.shown(values) if self.shown else tuple(knob.name for knob in self.knobs)
+
+    def tab(self, values: Values) -> Tab:
+        """Return the tab, which draws these values unless it is given others."""
+        return Tab(self.name, lambda now=values: self.blocks(now), self.names, self.clicks)
+
+
 class Measured(NamedTuple):
     """What a measurement says about a claim of the notes.
 

@@ -1,16 +1,19 @@
 """A stream of mini-batches through batch normalization: one sample, seen in training and in evaluation.
 
-A feature is normal with mean μ and standard deviation σ. Each step draws a batch of N values, which moves
-the running statistics; a probe sample, never part of them, is normalized both ways.
+A feature has mean μ and standard deviation σ, in a distribution of ``SOURCES``, and may change on the way
+(``DRIFTS``). Each step draws a batch of N values, which moves the running statistics; a probe sample, never
+part of them, is normalized both ways.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.knobs import number
 from core.normalization import (
     Array,
     Momentum,
@@ -21,7 +24,192 @@ from core.normalization import (
 )
 from core.streams import stream
 
+_Chosen = TypeVar("_Chosen")
+
 _PLACEMENTS = 0  # batches 1, 2, ... of a stream own the places (1,), (2,), ...; this one opens (0, i)
+
+_DEGREES = 5  # of freedom of the heavy tails: the fewest with a finite fourth moment
+_APART = 0.8  # distance of a class mean from μ, in σ
+_WITHIN = 0.6  # standard deviation within a class, in σ: _APART² + _WITHIN² = 1
+
+
+def _normal(rng: np.random.Generator, count: int) -> Array:
+    return rng.standard_normal(count)
+
+
+def _student(rng: np.random.Generator, count: int) -> Array:
+    return rng.standard_t(_DEGREES, count) * math.sqrt((_DEGREES - 2) / _DEGREES)
+
+
+def _either_class(rng: np.random.Generator, count: int) -> Array:
+    # Two draws a value, side by side: a larger batch keeps the values of the smaller one.
+    pairs = rng.standard_normal((count, 2))
+    return np.copysign(_APART, pairs[:, 0]) + _WITHIN * pairs[:, 1]
+
+
+class Part(NamedTuple):
+    """What one batch is drawn from, in units of σ about μ.
+
+    ``draw(rng, N)`` gives N values (N,) of mean 0 and variance 1, which ``mean`` and ``std`` then place; ``excess``
+    is their excess kurtosis, E z⁴ − 3. All are symmetric about their mean.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    draw: Callable[[np.random.Generator, int], Array] = _normal
+    excess: float = 0.0
+
+    @property
+    def normal(self) -> bool:
+        """Whether the batch is a sample of a normal distribution."""
+        return self.draw is _normal
+
+
+@dataclass(frozen=True)
+class Source:
+    """A distribution of the feature with mean μ and variance σ² over all its batches.
+
+    ``parts`` take turns, each for ``block`` batches; a single part is every batch. ``settings`` names the arguments
+    of ``stream_batches`` that only this source reads. ``told(μ, σ, block)`` says what the feature is, in words.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
+    told: Callable[[float, float, int], str]
+    settings: tuple[str, ...] = ()
+
+    def part(self, step: int, block: int = 1) -> Part:
+        """Return what the batch of a step, from 1, is drawn from."""
+        return self.parts[(step - 1) // block % len(self.parts)]
+
+
+def _classes(mu: float, sigma: float) -> str:
+    low, high, within = (number(v) for v in (mu - _APART * sigma, mu + _APART * sigma, _WITHIN * sigma))
+    return f"two classes N({low}, {within}²) and N({high}, {within}²)"
+
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        Source("normal", (Part(),), lambda mu, sigma, block: f"N({number(mu)}, {number(sigma)}²)"),
+        Source(
+            "heavy tails",
+            (Part(draw=_student, excess=6 / (_DEGREES - 4)),),
+            lambda mu, sigma, block: (
+                f"Student t with {_DEGREES} degrees of freedom, mean {number(mu)}, standard deviation {number(sigma)}"
+            ),
+        ),
+        Source(
+            "two classes, shuffled",
+            (Part(draw=_either_class, excess=-2 * _APART**4),),
+            lambda mu, sigma, block: f"{_classes(mu, sigma)}, shuffled",
+        ),
+        Source(
+            "two classes, sorted",
+            (Part(-_APART, _WITHIN), Part(_APART, _WITHIN)),
+            lambda mu, sigma, block: (
+                f"{_classes(mu, sigma)}, sorted, {block} {'batch' if block == 1 else 'batches'} of each in turn"
+            ),
+            settings=("block",),
+        ),
+    )
+}
+
+
+class Changes(NamedTuple):
+    """What a drift reads; see ``stream_batches``."""
+
+    shift: float = 0.0
+    shift_step: int = 0
+    factor: float = 1.0
+    amplitude: float = 0.0
+    period: float = 30.0
+    outlier: float = 0.0
+    outlier_step: int = 1
+
+
+def _nothing(step: Array, changes: Changes) -> Array:
+    return np.zeros(len(step))
+
+
+def _ones(step: Array, changes: Changes) -> Array:
+    return np.ones(len(step))
+
+
+def _no_outlier(step: Array, changes: Changes) -> Array:
+    return np.full(len(step), np.nan)
+
+
+def _shifted(step: Array, changes: Changes) -> Array:
+    return np.where(step > changes.shift_step, changes.shift, 0.0)
+
+
+def _scaled(step: Array, changes: Changes) -> Array:
+    return np.where(step > changes.shift_step, changes.factor, 1.0)
+
+
+def _cycle(step: Array, changes: Changes) -> Array:
+    since = np.maximum(step - changes.shift_step, 0)
+    return changes.amplitude * np.sin(2 * np.pi * since / changes.period)
+
+
+def _outlier(step: Array, changes: Changes) -> Array:
+    return np.where(step == changes.outlier_step, changes.outlier, np.nan)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How a feature changes with the step.
+
+    ``mean``, ``factor`` and ``outlier`` map steps (T,) from 1 and the changes to (T,): what is added to μ, what σ is
+    multiplied with, and how many σ above the mean the first value of that batch is put (NaN: it stays). ``settings``
+    names the arguments of ``stream_batches`` that it reads. ``told(changes)`` says what happens, in words.
+    ``periodic``: it never comes to rest.
+    """
+
+    name: str
+    told: Callable[[Changes], str]
+    settings: tuple[str, ...] = ()
+    mean: Callable[[Array, Changes], Array] = _nothing
+    factor: Callable[[Array, Changes], Array] = _ones
+    outlier: Callable[[Array, Changes], Array] = _no_outlier
+    periodic: bool = False
+
+
+DRIFTS: dict[str, Drift] = {
+    drift.name: drift
+    for drift in (
+        Drift("none", lambda c: ""),
+        Drift(
+            "shift",
+            lambda c: f"mean shifted by {number(c.shift)} after step {c.shift_step}",
+            ("shift", "shift_step"),
+            mean=_shifted,
+        ),
+        Drift(
+            "scale",
+            lambda c: f"standard deviation times {number(c.factor)} after step {c.shift_step}",
+            ("factor", "shift_step"),
+            factor=_scaled,
+        ),
+        Drift(
+            "cycle",
+            lambda c: (
+                f"mean swinging by ±{number(abs(c.amplitude))} with a period of {number(c.period)} steps"
+                f"{', down first,' if c.amplitude < 0 else ''} after step {c.shift_step}"
+            ),
+            ("amplitude", "period", "shift_step"),
+            mean=_cycle,
+            periodic=True,
+        ),
+        Drift(
+            "outlier",
+            lambda c: f"one value of batch {c.outlier_step} is put at {number(c.outlier)}σ from the mean",
+            ("outlier", "outlier_step"),
+            outlier=_outlier,
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +220,7 @@ class BatchStream:
         step: (T+1,) 0, 1, ..., T.
         batch_mean, batch_var: (T,) of batch 1, ..., T; the variance biased, as training uses it.
         running_mean, running_var: (T+1,) as stored by the convention.
-        true_mean, true_var: (T+1,) of the distribution that batch t came from; entry 0 repeats entry 1.
+        true_mean, true_var: (T+1,) of the feature at batch t, over all its classes; entry 0 repeats entry 1.
         train_output: (T,) the probe normalized by batch t.
         eval_output: (T+1,) the probe normalized by the running statistics of state t.
         true_output: (T+1,) γ·(probe − true mean)/true σ + β.
@@ -58,8 +246,11 @@ class BatchStreamTheory(NamedTuple):
     """Closed forms beside a ``BatchStream``, each (T+1,): expectation and standard deviation over seeds.
 
     ``eval_output`` puts the expected statistics into the evaluation formula (first order in the noise).
+    ``batch_mean`` is that of a batch before an outlier is put into it; entry 0 repeats entry 1.
     """
 
+    batch_mean: Array
+    batch_mean_std: Array
     running_mean: Array
     running_mean_std: Array
     running_var: Array
@@ -111,6 +302,42 @@ def _evaluate(probe: float, gamma: float, beta: float, mean: Array, var: Array, 
     return np.asarray(normalize(samples, gamma, beta, RunningStats(mean, var), eps=eps)[0])
 
 
+def _entry(kind: str, registry: Mapping[str, _Chosen], name: str) -> _Chosen:
+    try:
+        return registry[name]
+    except KeyError:
+        raise ValueError(f"{kind} = {name}: needs one of {', '.join(registry)}") from None
+
+
+class _Plan(NamedTuple):
+    """What is known of the feature before any value is drawn, each array (T+1,); entry 0 repeats entry 1."""
+
+    mean: Array
+    std: Array
+    parts: list[Part]
+    outlier: Array  # how many σ from the mean one value is put, NaN where none is
+
+
+def _plan(
+    mu: float, sigma: float, steps: int, source: str, block: int, drift: str, changes: Changes
+) -> _Plan:
+    steps, block = _whole("steps", steps, 0), _whole("block", block, 1)
+    _positive("sigma", sigma)
+    _positive("factor", changes.factor)
+    _positive("period", changes.period)
+    _finite(mu=mu, shift=changes.shift, amplitude=changes.amplitude, outlier=changes.outlier)
+    _whole("shift_step", changes.shift_step, 0)
+    _whole("outlier_step", changes.outlier_step, 1)
+    kind, origin = _entry("drift", DRIFTS, drift), _entry("source", SOURCES, source)
+    step = np.maximum(np.arange(steps + 1), 1)
+    return _Plan(
+        mu + kind.mean(step, changes),
+        sigma * kind.factor(step, changes),
+        [origin.part(int(t), block) for t in step],
+        kind.outlier(step, changes),
+    )
+
+
 def stream_batches(
     *,
     mu: float = 5.0,
@@ -125,15 +352,23 @@ def stream_batches(
     beta: float = 0.0,
     running_mean: float = 0.0,
     running_var: float = 1.0,
+    source: str = "normal",
+    block: int = 10,
+    drift: str = "shift",
     shift: float = 0.0,
     shift_step: int = 0,
+    factor: float = 1.0,
+    amplitude: float = 0.0,
+    period: float = 30.0,
+    outlier: float = 0.0,
+    outlier_step: int = 1,
     in_batch: bool = False,
     seed: int = 0,
 ) -> BatchStream:
-    """Send batches of N(μ, σ²) through batch normalization and follow one probe sample.
+    """Send batches of a feature through batch normalization and follow one probe sample.
 
     Batch t comes from ``stream(seed, t)``: more steps extend every series, a larger batch keeps the values
-    of the smaller one, and μ, σ and the shift move the same draws.
+    of the smaller one, and μ, σ and the drift move the same draws.
 
     Args:
         mu, sigma: of the feature; sigma above 0.
@@ -145,30 +380,36 @@ def stream_batches(
         eps: 0 or more; None takes the convention's own.
         gamma, beta: scale and shift after normalizing.
         running_mean, running_var: state 0.
+        source: key of ``SOURCES``.
+        block: batches of one class before the next comes, for a source sorted by class.
+        drift: key of ``DRIFTS``; what follows is read by some of them, and the default moves nothing.
         shift, shift_step: the first ``shift_step`` batches have mean μ, the later ones μ + shift.
+        factor: after ``shift_step`` batches the standard deviation is factor·σ ("scale").
+        amplitude, period: batch t has mean μ + amplitude·sin(2π(t − shift_step)/period), before that μ ("cycle").
+        outlier, outlier_step: the first value of that batch becomes μ + outlier·σ ("outlier").
         in_batch: the probe's training output as in a real training step: the probe takes the place of the
             last sample and is normalized by the batch with itself in it. All else stays as without it.
         seed: non-negative integer.
     """
     rule = batchnorm_convention(convention)
     eps = rule.eps if eps is None else eps
-    steps, batch_size = _whole("steps", steps, 0), _whole("batch_size", batch_size, 1)
-    shift_step = _whole("shift_step", shift_step, 0)
-    _positive("sigma", sigma)
-    _finite(mu=mu, probe=probe, gamma=gamma, beta=beta, shift=shift)
+    batch_size = _whole("batch_size", batch_size, 1)
+    changes = Changes(shift, shift_step, factor, amplitude, period, outlier, outlier_step)
+    true_mean, true_std, parts, outliers = _plan(mu, sigma, steps, source, block, drift, changes)
+    _finite(probe=probe, gamma=gamma, beta=beta)
     _finite(running_mean=running_mean, running_var=running_var)
     rule.fixed_weight(momentum)  # refuses a bad momentum even when there is no step
 
     step = np.arange(steps + 1)
-    true_mean = np.where(np.maximum(step, 1) > shift_step, mu + shift, mu).astype(np.float64)
-    true_var = np.full(steps + 1, sigma * sigma, np.float64)
     noise = np.empty((steps, batch_size))
     for t in range(1, steps + 1):
-        stream(seed, t).standard_normal(out=noise[t - 1])
+        noise[t - 1] = parts[t].mean + parts[t].std * parts[t].draw(stream(seed, t), batch_size)
+    noise[:, 0] = np.where(np.isnan(outliers[1:]), noise[:, 0], outliers[1:])
 
     with np.errstate(over="ignore", invalid="ignore"):
-        batches = true_mean[1:, None] + sigma * noise
-        true_output = gamma * ((probe - true_mean) / sigma) + beta
+        batches = true_mean[1:, None] + true_std[1:, None] * noise
+        true_output = gamma * ((probe - true_mean) / true_std) + beta
+        true_var = true_std * true_std
     if steps:
         batch_mean, batch_var = batch_statistics(batches.T)
         train_output = _probe_in(batches, probe, gamma, beta, eps, in_batch)
@@ -214,68 +455,68 @@ def place_probe(
     gamma: float = 1.0,
     beta: float = 0.0,
     eps: float = 1e-5,
+    source: str = "normal",
     in_batch: bool = False,
     seed: int = 0,
 ) -> Array:
-    """Return the probe's training output (count,) in that many fresh batches of N(μ, σ²).
+    """Return the probe's training output (count,) in that many fresh batches.
 
     Placement i has a random stream of its own, apart from those of ``stream_batches``: a larger count
-    extends the series. After a drift pass μ + shift. Arguments as in ``stream_batches``.
+    extends the series. Sorted classes take turns from one placement to the next. After a drift pass the mean and
+    standard deviation of the step. Arguments as in ``stream_batches``.
     """
     count, batch_size = _whole("count", count, 1), _whole("batch_size", batch_size, 1)
     _positive("sigma", sigma)
     _finite(mu=mu, probe=probe, gamma=gamma, beta=beta)
+    origin = _entry("source", SOURCES, source)
     noise = np.empty((count, batch_size))
     for i in range(count):
-        stream(seed, _PLACEMENTS, i).standard_normal(out=noise[i])
+        part = origin.part(i + 1)
+        noise[i] = part.mean + part.std * part.draw(stream(seed, _PLACEMENTS, i), batch_size)
     with np.errstate(over="ignore", invalid="ignore"):
         batches = mu + sigma * noise
     return _probe_in(batches, probe, gamma, beta, eps, in_batch)
 
 
-def warm_up(
-    steps: int,
-    weight: float | None,
-    start: float,
-    target: float,
-    *,
-    shift: float = 0.0,
-    shift_step: int = 0,
-) -> Array:
-    """Expected running value (steps+1,): (1−a)ᵗ·start + (1−(1−a)ᵗ)·target after t batches.
+def running_moments(weight: float | None, start: float, mean: Array, std: Array) -> tuple[Array, Array]:
+    """Expectation and standard deviation (T+1,) of a running value from those of what it averages, (T,) each.
 
-    Args:
-        steps: T, from 0.
-        weight: a, the weight on the new batch; None for the cumulative average, (sum of targets)/t.
-        start: value at t = 0.
-        target: expectation of the batch statistic: μ, or σ² (unbiased) or σ²·(N−1)/N (biased).
-        shift, shift_step: after ``shift_step`` batches the target is target + shift, and the formula
-            starts anew from where it then stands.
+    With weight a on the new batch E ← (1−a)E + a·mean and V ← (1−a)²V + a²·std², the batches being independent;
+    a = 1/t for the cumulative average (weight None). Where mean and std stay, after t batches
+    E = (1−a)ᵗ·start + (1−(1−a)ᵗ)·mean and √V = std·√(a/(2−a)·(1−(1−a)²ᵗ)).
     """
-    t = np.arange(_whole("steps", steps, 0) + 1)
-    before = np.minimum(t, _whole("shift_step", shift_step, 0))
-    after = t - before
     _check_weight(weight)
-    if weight is None:
-        average = target + shift * (after / np.maximum(t, 1))
-        return np.where(t == 0, float(start), average)
-    keep = 1 - weight
+    expected, variance = [float(start)], [0.0]
     with np.errstate(over="ignore", invalid="ignore"):
-        reached = keep**before * start + (1 - keep**before) * target
-        return np.asarray(keep**after * reached + (1 - keep**after) * (target + shift))
+        for t, (m, s) in enumerate(zip(mean, std, strict=True), start=1):
+            a = 1 / t if weight is None else weight
+            expected.append((1 - a) * expected[-1] + a * m)
+            variance.append((1 - a) ** 2 * variance[-1] + a**2 * s**2)
+        return np.array(expected), np.sqrt(np.array(variance))
 
 
-def warm_up_std(steps: int, weight: float | None, batch_std: float) -> Array:
-    """Standard deviation (steps+1,) of a running value about its expectation.
+def _squares(n: int, var: Array, excess: Array, away: Array) -> tuple[Array, Array]:
+    """Expectation and variance of Σ(x − x̄)² over a batch of n values with variance ``var``, all (T,).
 
-    ``batch_std``·√(a/(2−a)·(1−(1−a)²ᵗ)), or ``batch_std``/√t for the cumulative average (weight None).
-    For the running mean ``batch_std`` is σ/√N. A shift of the target changes nothing.
+    Without an outlier (``away`` NaN) (n−1)·var and var²·(2(n−1) + κ(n−1)²/n), κ the excess kurtosis. One value at a
+    distance ``away`` from the mean m of the other n−1 adds (n−1)/n·(away − (x̄ − m))² to their own sum; the mean and
+    the sum of squares of a symmetric sample have covariance 0, and the square of the mean has κ·var²/(n−1)² with s².
+
+    Source: Kendall and Stuart, The Advanced Theory of Statistics 1, chapter 12.
     """
-    t = np.arange(_whole("steps", steps, 0) + 1)
-    _check_weight(weight)
-    if weight is None:
-        return np.where(t == 0, 0.0, batch_std / np.sqrt(np.maximum(t, 1)))
-    return np.asarray(batch_std * np.sqrt(weight / (2 - weight) * (1 - (1 - weight) ** (2 * t))))
+    expected, variance = (n - 1) * var, var**2 * (2 * (n - 1) + excess * (n - 1) ** 2 / n)
+    if n == 1:
+        return expected, variance
+    rest = n - 1
+    with_one = (rest - 1) * var + rest / n * (away**2 + var / rest)
+    own = var**2 * (2 * (rest - 1) + excess * (rest - 1) ** 2 / rest)
+    distance = 4 * away**2 * var / rest + 2 * var**2 / rest**2 + excess * var**2 / rest**3
+    together = 2 * (rest - 1) * rest / n * excess * var**2 / rest**2
+    put = ~np.isnan(away)
+    return (
+        np.where(put, with_one, expected),
+        np.where(put, own + (rest / n) ** 2 * distance + together, variance),
+    )
 
 
 def stream_batches_theory(
@@ -292,40 +533,72 @@ def stream_batches_theory(
     beta: float = 0.0,
     running_mean: float = 0.0,
     running_var: float = 1.0,
+    source: str = "normal",
+    block: int = 10,
+    drift: str = "shift",
     shift: float = 0.0,
     shift_step: int = 0,
+    factor: float = 1.0,
+    amplitude: float = 0.0,
+    period: float = 30.0,
+    outlier: float = 0.0,
+    outlier_step: int = 1,
 ) -> BatchStreamTheory:
     """Return what ``stream_batches`` does on average, and its spread over seeds; same arguments.
 
-    The batch variance of a normal feature has expectation σ² and standard deviation σ²·√(2/(N−1))
-    (unbiased; the biased one (N−1)/N of both). With N = 1 the unbiased variance never moves.
+    The unbiased variance of a batch has expectation v and standard deviation v·√(2/(N−1) + κ/N), v the variance and
+    κ the excess kurtosis of what the batch is drawn from; the biased one (N−1)/N of both. With N = 1 the unbiased
+    variance never moves. Which class a batch holds and where an outlier sits is known, not drawn.
     """
     rule = batchnorm_convention(convention)
     eps = rule.eps if eps is None else eps
-    batch_size = _whole("batch_size", batch_size, 1)
-    _positive("sigma", sigma)
-    _finite(mu=mu, probe=probe, gamma=gamma, beta=beta, shift=shift)
+    n = _whole("batch_size", batch_size, 1)
+    changes = Changes(shift, shift_step, factor, amplitude, period, outlier, outlier_step)
+    plan = _plan(mu, sigma, steps, source, block, drift, changes)
+    _finite(probe=probe, gamma=gamma, beta=beta)
     _finite(running_mean=running_mean, running_var=running_var)
     weight = rule.fixed_weight(momentum)
-    mean = warm_up(steps, weight, running_mean, mu, shift=shift, shift_step=shift_step)
-    freedom = batch_size - 1
-    var: Array
-    var_std: Array
-    if rule.unbiased and not freedom:
-        var, var_std = np.full(steps + 1, float(running_var)), np.zeros(steps + 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset, within, excess = np.array([(p.mean, p.std, p.excess) for p in plan.parts]).T
+        center, std = plan.mean + plan.std * offset, plan.std * within
+        away = plan.outlier * plan.std - plan.std * offset
+        put = ~np.isnan(away)
+        batch_mean = np.where(put, center + away / n, center)
+        batch_std = std * np.where(put, math.sqrt(n - 1) / n, 1 / math.sqrt(n))
+        squares, spread = _squares(n, std**2, excess, away)
+        spread = np.sqrt(spread)
+    mean, mean_std = running_moments(weight, running_mean, batch_mean[1:], batch_std[1:])
+    divisor = n - 1 if rule.unbiased else n
+    if divisor:
+        var, var_std = running_moments(weight, running_var, squares[1:] / divisor, spread[1:] / divisor)
     else:
-        share = 1.0 if rule.unbiased else freedom / batch_size
-        spread = share * sigma * sigma * math.sqrt(2 / freedom) if freedom else 0.0
-        var = warm_up(steps, weight, running_var, share * sigma * sigma)
-        var_std = warm_up_std(steps, weight, spread)
-    eval_output = _evaluate(probe, gamma, beta, mean, var, eps)
+        var, var_std = np.full(steps + 1, float(running_var)), np.zeros(steps + 1)
     return BatchStreamTheory(
+        batch_mean=center,
+        batch_mean_std=std / math.sqrt(n),
         running_mean=mean,
-        running_mean_std=warm_up_std(steps, weight, sigma / math.sqrt(batch_size)),
+        running_mean_std=mean_std,
         running_var=var,
         running_var_std=var_std,
-        eval_output=eval_output,
+        eval_output=_evaluate(probe, gamma, beta, mean, var, eps),
     )
+
+
+def cycle_response(weight: float, period: float) -> tuple[float, float]:
+    """Return the share of a sinusoidal swing that the running mean keeps, and by how many steps it lags.
+
+    Modulus and −phase/ω of a/(1 − (1−a)·exp(−iω)), ω = 2π/period: the frequency response of the update
+    E ← (1−a)E + a·mean once the start is forgotten. ``weight`` a above 0, up to 1; ``period`` above 2.
+
+    Source: Oppenheim and Schafer, Discrete-Time Signal Processing, section 5.1.
+    """
+    if not 0 < weight <= 1:
+        raise ValueError(f"weight = {weight}: needs a number above 0, up to 1")
+    if not 2 < period < math.inf:
+        raise ValueError(f"period = {period}: needs a finite number above 2")
+    omega = 2 * math.pi / period
+    response = weight / (1 - (1 - weight) * np.exp(-1j * omega))
+    return float(abs(response)), float(-np.angle(response) / omega)
 
 
 def batch_mean_band(sigma: float, batch_size: int) -> float:
@@ -341,9 +614,12 @@ def probe_distribution(
     probe: float = 8.0,
     gamma: float = 1.0,
     beta: float = 0.0,
+    source: str = "normal",
     in_batch: bool = False,
 ) -> ProbeDistribution:
-    """Exact mean and standard deviation of the probe's training output for eps → 0.
+    """Exact mean and standard deviation of the probe's training output for eps → 0, over normal batches.
+
+    Sorted classes are normal one by one, each as frequent; for other sources NaN.
 
     Outside the batch (``in_batch=False``):
 
@@ -361,11 +637,21 @@ def probe_distribution(
     n = _whole("batch_size", batch_size, 1)
     _positive("sigma", sigma)
     _finite(mu=mu, probe=probe, gamma=gamma, beta=beta)
-    if in_batch:
-        return _probe_inside(n, (probe - mu) / sigma, gamma, beta)
+    parts = _entry("source", SOURCES, source).parts
+    if not all(part.normal for part in parts):
+        return ProbeDistribution(math.nan, math.nan)
+    one_of = _probe_inside if in_batch else _probe_outside
+    found = [one_of(n, ((probe - mu) / sigma - part.mean) / part.std, gamma, beta) for part in parts]
+    if len(found) == 1:
+        return found[0]
+    means, stds = np.array(found).T
+    return ProbeDistribution(float(means.mean()), math.hypot(math.sqrt((stds**2).mean()), means.std()))
+
+
+def _probe_outside(n: int, delta: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Return the noncentral t's mean and standard deviation."""
     if n <= 2:
         return ProbeDistribution(math.nan, math.nan)
-    delta = (probe - mu) / sigma
     square = _gamma_ratio_square(n / 2 - 1)
     mean = gamma * delta * math.sqrt(n / 2 / square) + beta
     if n == 3:

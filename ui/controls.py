@@ -53,6 +53,10 @@ class Panel:
                 except KnobError:
                     del st.query_params[name]
                     refused = True
+        tab = self.topic.key("tab")
+        chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
+        if chosen is not None and tab not in query:  # a link to a scenario leads to what it is about
+            self.open(chosen.tab)
         st.session_state[self._said] = (problems, dict(values))
         st.session_state[self._loose] = True
         for name in self.topic.knobs:

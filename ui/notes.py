@@ -24,6 +24,8 @@ _COLORS = {
 _ALL = "all"
 _SOON = 0.2  # seconds of measuring that need no progress bar
 
+# Sentences that are neither true nor false: what was measured stands beside them without a judgment.
+_OPEN = ("gap", "depends")
 _HOLDS = {True: "Measured, holds:", False: "Measured, does not hold:", None: "Measured:"}
 
 
@@ -102,7 +104,8 @@ def _list(topic: Topic, panel: Panel, entries: tuple[Claim, ...]) -> None:
         if entry.right:
             text += f"  \n{entry.right}"
         if measured.text:
-            text += f"  \n:small[**{_HOLDS[measured.holds]}** {measured.text}]"
+            holds = None if entry.verdict in _OPEN else measured.holds
+            text += f"  \n:small[**{_HOLDS[holds]}** {measured.text}]"
         st.markdown(text)
         if entry.view or entry.tab:
             # The list stays open below whatever is changed above it: a claim of the main figure opens the derivation.

@@ -74,14 +74,18 @@ def slider(page: Any, label: str) -> Any:
 def reads(page: Any, label: str) -> str | None:
     """Return the value that a slider's thumb says."""
     thumb = slider(page, label)
-    return thumb.get_attribute("aria-valuetext") or thumb.get_attribute("aria-valuenow") or thumb.input_value()
+    return (
+        thumb.get_attribute("aria-valuetext") or thumb.get_attribute("aria-valuenow") or thumb.input_value()
+    )
 
 
 def press(page: Any, label: str, key: str = "ArrowRight") -> None:
     """Press a key on a slider and wait until the main chart has changed."""
     before, said = drawn(page), reads(page, label)
     until = time.monotonic() + 40
-    while reads(page, label) == said and time.monotonic() < until:  # a page that is just redrawn may take the focus
+    while (
+        reads(page, label) == said and time.monotonic() < until
+    ):  # a page that is just redrawn may take the focus
         slider(page, label).focus()
         page.keyboard.press(key)
         page.wait_for_timeout(300)

@@ -173,10 +173,50 @@ def test_a_run_in_parts_is_the_run_at_once(grown):
 )
 def test_the_reading_says_where_float32_would_end_beyond_the_last_layer(scheme, rate):
     text = TOPIC.view(TOPIC.fill({"schemes": (scheme,), "width": 64, "depth": 20})).reading
-    said = int(text.split("underflow near layer ")[1].rstrip("."))
+    said = int(text.split("underflow near layer ")[1].split(")")[0])
     exact = np.log(np.finfo(np.float32).tiny) / np.log(rate)
     assert said == pytest.approx(exact, rel=0.02)
 
 
 def test_a_level_stack_has_no_end_in_float32():
     assert "float32" not in TOPIC.view(TOPIC.fill({"schemes": ("He normal",)})).reading
+
+
+@pytest.mark.parametrize(
+    "name", ["identity", "LSUV", "zeros", "sparse", "constant", "orthogonal", "He normal"]
+)
+@pytest.mark.parametrize("given", [{}, {"activation": "sigmoid", "sigma_b": 1.0}, {"activation": "tanh"}])
+def test_the_derivation_of_a_scheme_agrees_with_what_is_drawn(name, given):
+    values = TOPIC.fill({**SMALL, "schemes": (name,), **given})
+    view = TOPIC.view(values)
+    assert "NaN" not in view.why
+    assert "nan" not in view.why
+    if "gradient's rms is multiplied by" in view.why:
+        said = float(view.why.split("gradient's rms is multiplied by ")[1].split(" a layer")[0])
+        drawn = view.figure.data["layers"].gradient_theory.to_numpy()
+        assert said == pytest.approx(drawn[-2] / drawn[-1], rel=1e-3)
+
+
+def test_a_gradient_that_float32_loses_is_said_with_its_layer():
+    values = TOPIC.fill({"activation": "sigmoid", "schemes": ("N(0, 0.01²)",)})
+    frame = TOPIC.view(values).figure.data["layers"]
+    first = frame.layer[frame.gradient < np.finfo(np.float32).tiny].max()
+    assert f"(float32 underflows at layer {first})" in TOPIC.view(values).reading
+
+
+def test_a_gradient_that_is_zero_is_zero_below_the_top():
+    reading = TOPIC.view(TOPIC.fill({"activation": "step", "schemes": ("He normal",), "depth": 30})).reading
+    assert "gradient 0 from layer 29 down" in reading
+
+
+def test_one_input_has_no_spread_over_the_batch():
+    view = TOPIC.view(TOPIC.fill({"batch": 1, "signal": "spread over the batch"}))
+    assert "raise the batch" in view.reading
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "identity", "LSUV"])
+def test_the_typical_network_is_drawn_for_independent_weights_only(name):
+    values = TOPIC.fill({**SMALL, "schemes": ("He normal", name), "statistic": "median", "sigma_b": 0.0})
+    frame = TOPIC.view(values).figure.data["layers"]
+    assert frame[frame.name == name].signal_theory.isna().all()
+    assert frame[frame.name == "He normal"].signal_theory.notna().any()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from charts import activation_notes as measured
+from charts import batchnorm_notes as norms
 from charts import initialization_notes as starts
 from charts import theme
 from charts.activation_notes import MEASURES
@@ -24,7 +25,7 @@ NOTES = Path(__file__).parents[2] / "notes"
 WANTED = {
     "activations": {"Q10", "Q14", "Q23", "Q37"},
     "initialization": {"Q1", "Q42"},
-    "batchnorm": {"Q4", "Q5", "Q39", "Q40"},
+    "batchnorm": {"Q2", "Q3", "Q4", "Q5", "Q39", "Q40"},
     "dropout": {"Q6", "Q7", "Q27", "Q28", "Q29"},
     "optimizers": {"Q12", "Q15", "Q16", "Q43"},
 }
@@ -43,6 +44,10 @@ CLAIMS = {
     "initialization": ids(
         "S2 S62 S111 S112 S137 S138 S207 S208 S209 S210 S211 S212 S213 S289 S290 S291 S292 S293 S294 S295 S296"
     ),
+    "batchnorm": ids(
+        "S63 S64 S65 S66 S67 S68 S69 S70 S71 S72 S73 S74 S75 S76 S77 S78 S79 S80 S81 S82 S83 S132 S133 S134 S139 S140 S195 "
+        "S199 S200 S201 S202 S203"
+    ),
 }
 ERRATA = {
     "activations": ids(
@@ -50,14 +55,17 @@ ERRATA = {
         "E145 E146 E147 E148 E157"
     ),
     "initialization": ids("E1 E49 E50 E60 E61 E107 E108 E109 E149 E150 E151 E152 E153 E154"),
+    "batchnorm": ids("E29 E30 E31 E32 E33 E34 E35 E36 E37 E59 E95 E96 E97 E98 E99 E100 E101 E102 E103"),
 }
 TIMED = ("S23", "S32", "E8")
 
 topics = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
-BY_TOPIC = {"activations": MEASURES, "initialization": starts.MEASURES}
+BY_TOPIC = {"activations": MEASURES, "initialization": starts.MEASURES, "batchnorm": norms.MEASURES}
 # Without the caches that keep what a page has measured once.
 ALL_MEASURES = {
-    id_: getattr(measure, "__wrapped__", measure) for id_, measure in {**MEASURES, **starts.MEASURES}.items()
+    id_: getattr(measure, "__wrapped__", measure)
+    for measures_of_page in BY_TOPIC.values()
+    for id_, measure in measures_of_page.items()
 }
 measures = pytest.mark.parametrize("id_", ALL_MEASURES)
 
@@ -583,3 +591,129 @@ def test_a_step_in_ntk_parametrization_is_m_times_shorter(m: int) -> None:
 
 def test_numpy_refuses_a_tuple_for_sizes() -> None:
     assert starts.refused_shape() == "TypeError"
+
+
+# The numbers behind the texts about normalization
+
+
+def test_a_batch_by_hand() -> None:
+    found = norms.formula()
+    assert (found.mean, found.var) == (4.0, 9.5)  # ((1−4)² + (2−4)² + 0 + (9−4)²)/4
+    assert found.stored == pytest.approx(38 / 3)
+    assert found.by_hand[2] == 1.0  # the mean comes out as β
+    assert found.by_hand[3] == pytest.approx(1 + 2 * 5 / math.sqrt(9.5), abs=1e-5)
+    assert norms.formula((1.0, 2.0, 3.0, 4.0)).stored == pytest.approx(5 / 3)
+
+
+def test_outputs_and_gradients_of_batch_normalization() -> None:
+    found = norms.output_range()
+    # Outside 0 … 1 lies all but Φ(1) − ½ of a normal distribution.
+    share = 1 - math.erf(1 / math.sqrt(2)) / 2
+    assert found.outside == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 10_000))
+    for factor, sigma in zip(found.factors, norms.SPREADS, strict=True):
+        assert factor == pytest.approx(
+            1 / math.sqrt(sigma**2 + 1e-5), rel=0.02
+        )  # σ of 10,000 draws: within 2%
+
+
+def test_the_identity_wants_the_standard_deviation() -> None:
+    found = norms.identity()
+    assert found.deviation < 1e-13
+    # γ = v makes y − μ = v·(x − μ)/√(v + ε), so the spread of y is v·√v/√(v + ε), that is v.
+    x = 5 + 3 * np.random.default_rng(np.random.SeedSequence(0, spawn_key=(3,))).standard_normal(1000)
+    assert found.spread == pytest.approx(x.var(), rel=1e-5)
+    assert found.variance == pytest.approx(np.max(np.abs(x - x.mean())) * (x.std() - 1), rel=1e-5)
+
+
+def test_single_samples_and_pairs() -> None:
+    assert (norms.singles(0.5) == 0.5).all()
+    np.testing.assert_allclose(norms.in_training(norms.SINGLE[:2]), [1, -1], atol=1e-5)
+
+
+def test_noise_of_batches_falls_with_the_root_and_shrinks_a_slope() -> None:
+    found = norms.noise()
+    assert found.slope_theory[0] == pytest.approx(1 / math.sqrt(math.pi))  # E|z₁ − z₂|/2
+    for n, spread, slope, exact in zip(
+        found.sizes, found.of_means, found.slope, found.slope_theory, strict=True
+    ):
+        batches = 64_000 // n
+        assert spread == pytest.approx(1 / math.sqrt(n), rel=4 / math.sqrt(2 * batches))
+        assert slope == pytest.approx(exact, abs=4 / math.sqrt(2 * 64_000))
+
+
+def test_running_statistics_approach_the_truth() -> None:
+    found = norms.tracked()
+    np.testing.assert_allclose(found.mean_theory, [5 * (1 - 0.9**t) for t in found.batches])
+    std = [3 / math.sqrt(32) * math.sqrt(0.1 / 1.9 * (1 - 0.81**t)) for t in found.batches]
+    assert (np.abs(np.subtract(found.mean, found.mean_theory)) < 4 * np.array(std)).all()
+    assert found.average[0] == pytest.approx(5, abs=4 * 3 / math.sqrt(32 * 50))
+
+
+def test_one_pair_of_parameters_is_too_few() -> None:
+    found = norms.pairs()
+    # The best line for both is x = 2.5 + 5.5·x̂: what is left are ±4.5·x̂ and ±2.5.
+    assert found.one == pytest.approx(math.hypot(4.5, 2.5), rel=0.05)
+    assert found.each < 1e-14
+    assert found.channels == (16,)
+    assert (norms.fixed().learned, norms.fixed().stored) == (128, 128)
+
+
+def test_learned_parameters_are_those_of_the_target() -> None:
+    found = norms.learned()
+    assert (found.gamma, found.beta) == (pytest.approx(2.5, abs=1e-6), pytest.approx(-1, abs=1e-6))
+    assert found.error < 1e-9
+
+
+def test_the_scale_of_weights_and_of_one_unit() -> None:
+    for name in ("BatchNorm", "LayerNorm"):
+        found = norms.rescaled(name)
+        assert max(found.output, found.gradient) < 1e-12
+        assert 0.1 < found.tiny < 0.9  # ε = 1e−5 counts beside a variance of about 5e−6
+    by_unit = dict(zip(norms._FAMILY, norms.changed(norms._ONE_UNIT), strict=True))
+    assert by_unit.pop("LayerNorm") > 0.1
+    assert max(by_unit.values()) < 1e-12
+    assert norms.changed("all inputs × 10", ("WeightNorm", "none")) == (pytest.approx(9), pytest.approx(9))
+
+
+@pytest.mark.parametrize(
+    ("treatment", "power"), [("divided by σ²", -1), ("divided by σ", 0), ("centered", 1)]
+)
+def test_the_spread_of_treated_inputs(treatment: str, power: int) -> None:
+    np.testing.assert_allclose(norms.spread_after(treatment), np.array([0.1, 3, 10]) ** power, rtol=0.05)
+
+
+def test_conditions_of_treated_inputs() -> None:
+    # E[(x, 1)(x, 1)ᵀ] with mean (1, 1) and unit covariance: eigenvalues 1 and the roots of λ² − 4λ + 1.
+    assert norms.conditioned("raw", 1.0, 1.0, 0.0).condition == pytest.approx(7 + 4 * math.sqrt(3))
+    assert norms.conditioned("divided by σ").condition == pytest.approx((1 + 0.8) / (1 - 0.8))
+    assert norms.conditioned("whitened").condition == pytest.approx(1)
+
+
+def test_products_of_two_vectors() -> None:
+    found = norms.products()
+    assert (found.dot, found.projection, found.cosine) == (3, 0.6, 0.6)
+    assert found.layer == pytest.approx(0.6)
+    assert norms.direction().length == pytest.approx(1.5)
+
+
+def test_gradients_and_signals_through_depth() -> None:
+    assert norms.growth(batch=None) == pytest.approx(math.sqrt(math.pi / (math.pi - 1)), rel=1e-6)
+    bn = norms.through("BatchNorm before").gradient
+    assert bn ** (1 / 50) == pytest.approx(norms.growth(), rel=0.03)
+    plain = norms.through("residual").signal
+    assert norms.residual_signal(50) == 2.0**25
+    assert abs(math.log(plain / 2.0**25)) < 1.5
+    scaled = norms.through("residual", branch_scale=50**-0.5).signal
+    assert scaled == pytest.approx(norms.residual_signal(50, 50**-0.5), rel=0.1)
+
+
+def test_small_networks_with_and_without_normalization() -> None:
+    chance = math.log(3)
+    bn, plain = norms.losses(True), norms.losses(False)
+    assert max(bn) < 0.6 * chance
+    assert plain[0] == pytest.approx(chance, abs=0.05)
+    assert norms.fed_accuracy("sorted by class", 32) < 0.5 < 0.8 < norms.fed_accuracy("shuffled", 32)
+    assert norms.stale().start < norms.stale().fresh - 0.1
+    moved = norms.moved(False)
+    assert moved.before == moved.after  # without normalization there is nothing between them
+    assert list(moved.after) == sorted(moved.after)

@@ -35,6 +35,10 @@ SLOW: Mapping[str, tuple[str, ...]] = {
         *("train_depth", "train_problem", "train_rate", "exponent_width"),
         *("phase_w2", "phase_b2", "phase_angle", "phase_layers"),
     ),
+    "batchnorm": (
+        *("eval_weight", "eval_steps", "eval_order", "size_view"),
+        *("net_view", "net_layers", "net_rate", "net_scale", "net_activation", "net_batch"),
+    ),
     "activations": (
         *("hidden", "data", "lr", "bias", "dead_batch", "hidden_layers"),
         *("trained", "problem", "train_lr", "train_layers", "train_seed"),
@@ -136,7 +140,12 @@ def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[
 
 # Tabs that train for seconds: drawn once, in the default view, and by tests of their own.
 HEAVY = frozenset(
-    {("initialization", "Train"), ("initialization", "Symmetry"), ("initialization", "Remedies")}
+    {
+        ("initialization", "Train"),
+        ("initialization", "Symmetry"),
+        ("initialization", "Remedies"),
+        ("batchnorm", "Network"),
+    }
 )
 
 

@@ -49,6 +49,8 @@ def test_claims_say_whether_they_hold(title):
     shown = {entry.id: text for entry in entries for text in texts(at) if f":gray[{entry.id}, notes" in text}
     for entry in entries:
         holds, text = TOPIC.measures[entry.id]()
+        if entry.verdict in ("gap", "depends"):  # neither true nor false as it stands
+            holds = None
         said = {True: "Measured, holds:", False: "Measured, does not hold:", None: "Measured:"}[holds]
         assert f"**{said}** {text}" in shown[entry.id]
 

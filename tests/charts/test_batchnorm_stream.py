@@ -1,0 +1,116 @@
+"""The main figure of the BatchNorm page: what its sources and drifts say, and that old links give the same picture."""
+
+import re
+
+import numpy as np
+import pytest
+
+from charts import batchnorm
+from charts.batchnorm import TOPIC, experiment
+from core.batch_stream import DRIFTS, SOURCES, stream_batches_theory
+from core.normalization import BATCHNORM_CONVENTIONS
+
+
+def view(**values):
+    return TOPIC.view(TOPIC.fill(values))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"bn_shift": ["3"], "bn_shift_step": ["60"], "bn_steps": ["120"]},
+        {"bn_shift": ["3"], "bn_steps": ["120"]},  # an address leaves out what is at its default
+        {"bn_shift": ["3"], "bn_steps": ["120"], "bn_scenario": ["The mean shifts"]},
+        {"bn_shift": ["3"], "bn_steps": ["120"], "bn_scenario": ["Custom"]},
+    ],
+)
+def test_an_old_link_to_a_shift_shows_the_shift(query):
+    values, problems = TOPIC.parse(query)
+    assert problems == []
+    assert TOPIC.scenario_of(TOPIC.settle(values)) == "The mean shifts"
+    true_mean = TOPIC.view(values).figure.data["stream"].true_mean
+    np.testing.assert_array_equal(true_mean, [5.0] * 61 + [8.0] * 60)
+
+
+def test_an_old_link_without_a_shift_is_the_default_view():
+    values, problems = TOPIC.parse({"bn_shift": ["0.0"], "bn_shift_step": ["60"], "bn_weight": ["0.1"]})
+    assert problems == []
+    assert TOPIC.settle(values) == TOPIC.defaults()
+    assert TOPIC.view(values).figure.caption == view().figure.caption
+
+
+def test_a_link_with_another_change_ignores_the_shift():
+    values, _ = TOPIC.parse({"bn_drift": ["cycle"], "bn_shift": ["3"]})
+    assert values["drift"] == "cycle"
+    assert "shifted" not in TOPIC.view(values).figure.caption
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("cumulative", [False, True])
+def test_texts_hold_the_expected_statistics(source, drift, cumulative):
+    """The last numbers of the closed form stand in reading and explanation, whatever the data are."""
+    values = {"source": source, "drift": drift, "cumulative": cumulative, "running_mean": 2.0, "steps": 47}
+    shown = view(**values)
+    theory = stream_batches_theory(**experiment(TOPIC.fill(values)))
+    stated = [float(text) for text in re.findall(r"expectation is (\S+) ±", shown.reading)]
+    assert stated == pytest.approx([theory.running_mean[-1], theory.running_var[-1]], rel=5e-3)
+    written = re.findall(r"E\[\\hat\\mu_\{47\}\](?:[^$]*?) = ([\d.]+)\$", shown.why)
+    assert [float(text) for text in written] == pytest.approx([theory.running_mean[-1]], rel=1e-3)
+    assert SOURCES[source].told(5.0, 3.0, 10) in shown.figure.caption
+    assert ("over all batches" in shown.figure.caption) == cumulative
+    assert ("outlier" in " ".join(shown.events)) == (drift == "outlier")
+
+
+def test_every_change_has_its_explanation():
+    assert set(batchnorm._MEMORY) == set(DRIFTS) - {"none"}
+
+
+@pytest.mark.parametrize(("weight", "size"), [(0.1, 8), (0.02, 64), (0.5, 2)])
+def test_the_outlier_s_trace_ends_where_it_is_said_to(weight, size):
+    values = {"drift": "outlier", "weight": weight, "batch_size": size, "steps": 500}
+    (event,) = view(**values).events
+    last = int(re.search(r"from step (\d+) on", event)[1])
+    arguments = experiment(TOPIC.fill(values))
+    struck, still = (stream_batches_theory(**{**arguments, "drift": drift}) for drift in ("outlier", "none"))
+    traces = np.maximum(
+        np.abs(struck.running_mean - still.running_mean) / 3,
+        np.abs(struck.running_var - still.running_var) / 9,
+    )
+    assert traces[last] <= 0.1 < traces[last - 1]
+    moved = [
+        float(text)
+        for text in re.search(r"mean by (\S+)σ and the running variance by (\S+)σ²", event).groups()
+    ]
+    assert moved[0] == pytest.approx(weight * 50 / size, rel=5e-3)
+    assert moved[1] == pytest.approx(weight * (2500 / size - 1 / size), rel=5e-3)
+
+
+def test_the_cumulative_average_ends_the_trace_too():
+    values = {"drift": "outlier", "cumulative": True, "outlier": 15.0, "steps": 400}
+    (event,) = view(**values).events
+    last = int(re.search(r"from step (\d+) on", event)[1])
+    arguments = experiment(TOPIC.fill(values))
+    struck, still = (stream_batches_theory(**{**arguments, "drift": drift}) for drift in ("outlier", "none"))
+    trace = np.abs(struck.running_mean - still.running_mean) / 3
+    var = np.abs(struck.running_var - still.running_var) / 9
+    assert np.maximum(trace, var)[last] <= 0.1 + 1e-12
+    assert np.maximum(trace, var)[last - 1] > 0.1 - 1e-12
+
+
+@pytest.mark.parametrize("convention", BATCHNORM_CONVENTIONS)
+def test_the_cumulative_average_is_a_choice_where_the_framework_has_it(convention):
+    shown = TOPIC.shown(TOPIC.fill({"convention": convention}))
+    assert ("cumulative" in shown) == (convention == "PyTorch")
+    assert ("weight" in shown) == (convention != "paper")
+    both = TOPIC.settle(TOPIC.fill({"convention": convention, "cumulative": True}))
+    assert (experiment(both)["momentum"] is None) == (convention in ("PyTorch", "paper"))
+
+
+def test_every_output_of_a_batch_of_one_is_seen():
+    figure = view(batch_size=1).figure
+    (bar,) = figure.data["margin"].itertuples()
+    assert bar.low < 0 < bar.high
+    assert bar.low + bar.high == pytest.approx(0, abs=1e-12)
+    assert bar.high - bar.low >= 0.019 * abs(figure.data["verdict"].y[0])
+    assert figure.data["margin"]["count"].sum() == 200
