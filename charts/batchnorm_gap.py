@@ -103,7 +103,7 @@ def _gap_y(**changes: Any) -> alt.Y:
 
 
 def _ten_percent() -> Panel:
-    """Draw the rule at 10 %."""
+    """Draw the rule at 10%."""
     return (
         alt.Chart(named("rule"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1.2)
@@ -240,16 +240,16 @@ def _grid(domain: tuple[float, float], count: int) -> Array:
 
 
 def _decades(gap: Array) -> Array:
-    """Return log₁₀ of a gap over 10 %; what a missing ε makes infinite stays far above."""
+    """Return log₁₀ of a gap over 10%; what a missing ε makes infinite stays far above."""
     return np.asarray(np.log10(np.clip(gap, 1e-6, 1e6) / _BAD))
 
 
-# Bands of the picture end at the isolines: seven shades above 10 %, seven below.
+# Bands of the picture end at the isolines: seven shades above 10%, seven below.
 _BANDS = (0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0), (-1.0, -6 / 7, 0.0, 2 / 7, 4 / 7, 6 / 7, 1.0)
 
 
 def _picture(sizes: Array, levels: Array, gap: Array, domain: tuple[float, float]) -> str:
-    """Paint a map of (levels, sizes): vermilion where the gap is above 10 %, blue below, the stronger the further."""
+    """Paint a map of (levels, sizes): vermilion where the gap is above 10%, blue below, the stronger the further."""
     field = _decades(gap)
     across, up = (np.log(_grid(axis, count)) for axis, count in ((_SIZES, _COLUMNS), (domain, _ROWS)))
     wide = np.array([np.interp(across, np.log(sizes), line) for line in field])
@@ -261,7 +261,7 @@ def _picture(sizes: Array, levels: Array, gap: Array, domain: tuple[float, float
 def _contours(
     sizes: Array, levels: Array, gap: Array, taken: Sequence[float]
 ) -> tuple[list[Part], list[Part], list[dict[str, Any]]]:
-    """Trace the isolines of a map: the thin ones, that of 10 %, and a place for the name of each.
+    """Trace the isolines of a map: the thin ones, that of 10%, and a place for the name of each.
 
     It stands at the right end; for an upright line a quarter or three quarters up, away from the levels ``taken``.
     """
@@ -292,7 +292,7 @@ def _contours(
                 best = float(right[0]), float(right[1])
         if best is not None:
             ends.append(
-                {"size": best[0], "level": best[1], "text": f"{number(100 * value)} %",
+                {"size": best[0], "level": best[1], "text": f"{number(100 * value)}%",
                  "slot": theme.INK if value == _BAD else theme.MUTED}
             )  # fmt: skip
     return thin, thick, ends
@@ -439,9 +439,9 @@ def _size_grid() -> Array:
 
 
 _KEY = (
-    "Vermilion: gap above 10 % of a standard deviation, blue: below; thick line 10 %, thin lines 20, 50 and 100 %. {guide} "
+    "Vermilion: gap above 10% of a standard deviation, blue: below; thick line 10%, thin lines 20, 50 and 100%. {guide} "
     "Right: blue line measured, small dots theory, thin lines the three parts in theory (gap² is the sum of their squares), "
-    "dashed 10 %."
+    "dashed 10%."
 )
 
 
@@ -503,7 +503,7 @@ def _weight_map(now: _Setting) -> list[Block]:
     )
     return [
         r"How far apart do training and evaluation put the same sample? The **gap** is the rms of "
-        r"$\hat x_\mathrm{eval} - \hat x_\mathrm{train}$ (γ = 1) over fresh samples, each in a fresh batch: 0.1 is 10 % of a "
+        r"$\hat x_\mathrm{eval} - \hat x_\mathrm{train}$ (γ = 1) over fresh samples, each in a fresh batch: 0.1 is 10% of a "
         "standard deviation. A large weight forgets the old mean quickly and is noisy, a small one is the other way round; "
         "only a larger batch calms training itself.",
         figure,
@@ -553,7 +553,7 @@ def _steps_map(now: _Setting) -> list[Block]:
             click.astype(float),
             now.theory(np.array(_CLICK_SIZES), now.weight, click[:, None]),
         ),
-        (np.array(_SIZES), level, "lag 10 %"),
+        (np.array(_SIZES), level, "lag 10%"),
         _Cut(fine, now.theory(now.size, now.weight, fine), places, exact, measured.total, measured.error),
         (now.size, max(now.steps, 1)),
         (f"Gap at weight {number(now.weight, 4)}", f"A cut through the map at N = {now.size}"),
@@ -561,7 +561,7 @@ def _steps_map(now: _Setting) -> list[Block]:
             "The gap between training and evaluation after a change",
             f"{_changed(now).capitalize()}; gap 1 to 500 steps later at batch sizes 1 to 512, exact; weight of the new batch "
             f"{number(now.weight, 4)}; ring: N {now.size}, {now.steps} steps; {now.layer}. Right: {runs} runs, seed {now.seed}.",
-            _KEY.format(guide="Dashed green: the lag alone is 10 %."),
+            _KEY.format(guide="Dashed green: the lag alone is 10%."),
             "Left: map of the gap between training and evaluation over batch size and steps since the change. Right: the gap "
             "and its three parts against the steps, at one batch size.",
         ),
@@ -580,7 +580,7 @@ def _steps_map(now: _Setting) -> list[Block]:
 
 
 def _lag_gone(shift: float, weight: float) -> float:
-    """Return the steps after which (1 − a)^steps·shift is 10 %."""
+    """Return the steps after which (1 − a)^steps·shift is 10%."""
     if shift <= _BAD:
         return 0.0
     if weight == 0:
@@ -595,7 +595,7 @@ def _settled(weight: float, eps: float, unbiased: bool) -> Gap:
 
 
 def _share(part: Any, total: Any) -> str:
-    return f"{number(100 * part**2 / total**2, 2)} %" if total > 0 else "0 %"
+    return f"{number(100 * part**2 / total**2, 2)}%" if total > 0 else "0%"
 
 
 def _here_text(now: _Setting, runs: int) -> str:
@@ -635,7 +635,7 @@ def _best_text(now: _Setting, gaps: Array, weights: Array, sizes: Array) -> str:
     best = float(lowest(fine, found))
     least = float(now.theory(now.size, best, now.steps).total)
     over = float(now.theory(now.size, now.weight, now.steps).total) / least - 1
-    beside = "as here, to within 1 %" if over < 0.01 else f"this one is {number(100 * over, 2)} % above"
+    beside = "as here, to within 1%" if over < 0.01 else f"this one is {number(100 * over, 2)}% above"
     if best <= _WEIGHTS[0]:
         return f"The smaller the weight the smaller the gap: {number(least)} at a = {number(best)}; {beside}."
     if best >= _WEIGHTS[1]:
@@ -647,31 +647,33 @@ def _best_text(now: _Setting, gaps: Array, weights: Array, sizes: Array) -> str:
 
 
 def _alone_text(now: _Setting) -> str:
-    """Say from which batch size on the noise of the batch alone is below 10 %."""
+    """Say from which batch size on the noise of the batch alone is below 10%."""
     alone = _settled(now.weight, now.eps, now.unbiased).batch
     good = np.flatnonzero(alone < _BAD)
     mine = float(alone[now.size - 1])
     text = f" The noise of the batch alone makes {number(mine)}"
     if good.size:
-        return f"{text}; it is below 10 % from N = {int(good[0]) + 1} on."
-    return f"{text} and is above 10 % up to N = 512."
+        return f"{text}; it is below 10% from N = {int(good[0]) + 1} on."
+    return f"{text} and is above 10% up to N = 512."
 
 
 def _waiting_text(now: _Setting) -> str:
     gone = _lag_gone(now.shift, now.weight)
     if gone == 0:
-        text = "The lag is never above 10 %."
+        text = "The lag is never above 10%."
     elif gone == math.inf:
         text = "With weight 0 the lag never dies out."
     else:
-        text = f"The lag alone is below 10 % after {_count(math.ceil(gone))}, whatever the batch size."
+        text = f"The lag alone is below 10% after {_count(math.ceil(gone))}, whatever the batch size."
     left = _settled(now.weight, now.eps, now.unbiased)
     settled = np.sqrt(left.batch**2 + left.running**2)
     good = np.flatnonzero(settled < _BAD)
     mine = number(float(settled[now.size - 1]))
     if good.size:
-        return f"{text} What stays when it is gone is {mine} here, and below 10 % from N = {int(good[0]) + 1} on."
-    return f"{text} What stays when it is gone is {mine} here, and above 10 % up to N = 512."
+        return (
+            f"{text} What stays when it is gone is {mine} here, and below 10% from N = {int(good[0]) + 1} on."
+        )
+    return f"{text} What stays when it is gone is {mine} here, and above 10% up to N = 512."
 
 
 def _remarks(now: _Setting) -> list[str]:
@@ -684,7 +686,7 @@ def _remarks(now: _Setting) -> list[str]:
         texts.append(
             f"The {now.convention} convention averages all batches and has no weight; what is drawn are moving averages with "
             f"its variance. After {old} batches of the old kind and {now.steps} of the new one its mean still holds "
-            f"{old}/{old + now.steps} = {number(100 * left)} % of the change."
+            f"{old}/{old + now.steps} = {number(100 * left)}% of the change."
         )
     if now.size == 1:
         texts.append(
@@ -800,20 +802,20 @@ def _curves(now: _Setting) -> list[Block]:
             f"{_changed(now).capitalize()}; left a {number(now.weight, 4)} and N {', '.join(map(str, _CURVE_SIZES))}, right N "
             f"{now.size} and a {', '.join(map(number, _CURVE_WEIGHTS))}; {_CURVE_RUNS} runs, seed {now.seed}; {now.layer}."
         ),
-        key="Lines: measured, the rms over runs. Small dots: theory. Dashed rule: 10 % of σ.",
+        key="Lines: measured, the rms over runs. Small dots: theory. Dashed rule: 10% of σ.",
         alt="Gap between training and evaluation against steps since the change, by batch size and by weight.",
     )
     return [
         "Every curve falls along its lag and ends on its floor of noise. Does a larger batch make evaluation catch up sooner, "
         "or only let it come closer?",
         figure,
-        f"{_below_text(now)} Half of the measured points lie within {number(100 * worst, 2)} % of theory.",
+        f"{_below_text(now)} Half of the measured points lie within {number(100 * worst, 2)}% of theory.",
         *_remarks(now),
     ]
 
 
 def _below_text(now: _Setting) -> str:
-    """Say when the gap falls below 10 % of σ, or where it stays."""
+    """Say when the gap falls below 10% of σ, or where it stays."""
     steps = np.arange(_FAR + 1)
     reached, stays = [], []
     for size in _CURVE_SIZES:
@@ -829,18 +831,18 @@ def _below_text(now: _Setting) -> str:
     texts = []
     if reached:
         texts.append(
-            f"Steps until the gap is below 10 %, at a = {number(now.weight, 4)}: {', '.join(reached)}."
+            f"Steps until the gap is below 10%, at a = {number(now.weight, 4)}: {', '.join(reached)}."
         )
     if stays:
         texts.append(
             f"It ends above that at {', '.join(stays)}."
             if reached
-            else f"The gap stays above 10 %: it ends at {', '.join(stays)}."
+            else f"The gap stays above 10%: it ends at {', '.join(stays)}."
         )
     gone = _lag_gone(now.shift, now.weight)
     if 0 < gone < math.inf:
         texts.append(
-            f"The lag itself is below 10 % after {_count(math.ceil(gone))} for every batch size: a larger batch lowers the "
+            f"The lag itself is below 10% after {_count(math.ceil(gone))} for every batch size: a larger batch lowers the "
             "floor, and catches up no sooner."
         )
     return " ".join(texts)
@@ -935,7 +937,7 @@ def _ridges(found: Mapping[bool, ClassOutputs]) -> dict[str, Any]:
             {
                 "base": [base],
                 "name": f"{text}, {mode}",
-                "note": f"{number(apart)} apart, {number(100 * right, 2)} % right",
+                "note": f"{number(apart)} apart, {number(100 * right, 2)}% right",
                 "slot": theme.SLOTS[hue],
             }
         )
@@ -1024,9 +1026,9 @@ def _sorted(now: _Setting) -> list[Block]:
             f"{now.layer}; seed {now.seed}."
         ),
         key=(
-            "Left: measured lines; small dots theory, exact in order and of first order in 1/N shuffled; dashed rule 10 %. "
+            "Left: measured lines; small dots theory, exact in order and of first order in 1/N shuffled; dashed rule 10%. "
             "Right: blue the lower class, vermilion the upper one, upright lines their means; % right: share on its class's side "
-            "of 0; 0.2 % of a row may lie outside at either end."
+            "of 0; 0.2% of a row may lie outside at either end."
         ),
         alt=(
             "Left: gap between training and evaluation against steps, for batches of one class in turn and for shuffled ones. "
@@ -1055,7 +1057,7 @@ def _sorted_text(
     }
 
     def percent(value: float) -> str:
-        return f"{number(100 * value)} %"
+        return f"{number(100 * value)}%"
 
     order_gap = f"first order {number(exact[False])}" if now.size >= _LARGE else "no first order for so few"
     texts = [

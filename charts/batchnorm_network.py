@@ -339,16 +339,18 @@ def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
             {"panel": panel, "y": placed[:2], "label": [_NAMES[k] for k in _BOTH],
              "slot": [_STYLES[k].slot for k in _BOTH]}
         )  # fmt: skip
-    nothing: Part = {
-        "panel": "rate", "x": RATES[:1], "lane": "with", "label": "", "note": "", "slot": theme.MUTED, "shown": False,
-    }  # fmt: skip
+    # A lane without a row has no extent, and the browser warns of an axis that has none.
+    hidden: list[Part] = [
+        {"panel": panel, "x": found[panel].x[:1], "lane": lane, "label": "", "note": "", "slot": theme.MUTED, "shown": False}
+        for panel in found for lane in ("with", "without")
+    ]  # fmt: skip
     here = {"rate": setting.rate, "scale": setting.scale}
     return Figure(
         name="batchnorm/net_rates",
         build=_rates_spec,
         data={
             "runs": drawn,
-            "lost": rows(*(lost or [nothing])),
+            "lost": rows(*lost, *hidden),
             "levels": rows(y=[COIN, LEARNED]),
             "level_labels": rows(*level_labels),
             "lane": rows(

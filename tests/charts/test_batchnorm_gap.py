@@ -170,13 +170,13 @@ def test_the_reading_has_the_numbers_of_the_theory():
     gap = gap_theory(8, 0.1, 20, 1.0, eps=1e-5 / 9)
     text = words("map: batch size and weight")
     assert f"**{float(gap.total):.2g}**" in text
-    assert f"{100 * float((gap.batch / gap.total) ** 2):.0f} % is the noise of the batch" in text
+    assert f"{100 * float((gap.batch / gap.total) ** 2):.0f}% is the noise of the batch" in text
     best = float(re.search(r"is a = ([\d.]+), with a gap of ([\d.]+)", text)[1])
     least = float(gap_theory(8, best, 20, 1.0).total)
     assert all(least <= float(gap_theory(8, best * k, 20, 1.0).total) for k in (0.9, 1.1))
-    first = int(re.search(r"below 10 % from N = (\d+) on", text)[1])
+    first = int(re.search(r"below 10% from N = (\d+) on", text)[1])
     assert gap_theory(first, 0.1).batch < 0.1 <= gap_theory(first - 1, 0.1).batch
-    steps = int(re.search(r"below 10 % after (\d+) steps", words("map: batch size and steps"))[1])
+    steps = int(re.search(r"below 10% after (\d+) steps", words("map: batch size and steps"))[1])
     assert 0.9**steps < 0.1 <= 0.9 ** (steps - 1)
 
 

@@ -194,7 +194,7 @@ def test_overflow_is_said_with_its_step():
     _, figure, reading = blocks("learning rates", WILD)
     sweep = tab.sweeps(*setting(WILD))["rate"]
     lost = figure.data["lost"]
-    mine = lost[(lost.panel == "rate") & (lost.lane == "without")]
+    mine = lost[(lost.panel == "rate") & (lost.lane == "without") & lost.shown]
     steps = sweep.lost_at[False]
     expected = [str(row[row >= 0].min()) for row in steps if (row >= 0).any()]
     assert [label for label in mine.label.astype(str) if label != ">"] == expected
