@@ -631,10 +631,10 @@ def _layers_spec(width: int) -> Spec:
     lines = alt.Chart(named("lines"))
     drift = alt.layer(
         alt.Chart(named("window")).mark_point(opacity=0).encode(y=far, color=theme.ink("muted")),
+        # Hidden, not filtered: at step 0, which a logarithmic axis has no place for, an axis without rows would warn.
         alt.Chart(named("instants"))
-        .transform_filter(present)
         .mark_rule(strokeDash=[3, 3], strokeWidth=1)
-        .encode(x=step, color=theme.ink("muted")),
+        .encode(x=step, color=theme.ink("muted"), opacity=alt.condition(present, alt.value(1), alt.value(0))),
         lines.transform_filter("!datum.deepest")
         .mark_line(strokeWidth=1, opacity=0.35)
         .encode(x=step, y=far, detail=["kind:N", "layer:N"], color=theme.color()),

@@ -329,3 +329,18 @@ def test_settings_survive_a_visit_to_another_page(visit: Callable[..., Any]) -> 
     page.wait_for_url("**/dropout**")
     settled(page)
     assert link(page) == query
+
+
+def test_a_large_run_grows_in_place_and_a_control_abandons_it(visit: Callable[..., Any]) -> None:
+    page = visit("initialization?init_width=512&init_batch=8&init_depth=60")
+    page.get_by_text("Drawing more networks").wait_for(timeout=30_000)
+    page.wait_for_selector(f"{CHART} svg")
+    page.locator(f"{CHART} svg").first.evaluate("svg => { svg.kept = true }")
+    page.get_by_text("factor a layer").first.wait_for(timeout=30_000)
+    assert page.get_by_text("Drawing more networks").count() == 1, "some networks are drawn, not all"
+    slider(page, "Depth").focus()
+    page.keyboard.press("Home")  # one layer: all networks at once
+    page.get_by_text("through 1 layer,").wait_for(timeout=20_000)
+    settled(page)
+    assert page.get_by_text("Drawing more networks").count() == 0
+    assert page.locator(f"{CHART} svg").first.evaluate("svg => svg.kept === true"), "drawn in place"
