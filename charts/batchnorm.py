@@ -18,7 +18,7 @@ from charts.batchnorm_network import NETWORK_KNOBS, network_blocks
 from charts.batchnorm_notes import MEASURES
 from charts.batchnorm_size import FORGOTTEN, SIZE_KNOBS, SIZE_VIEW_KNOBS, SIZE_VIEWS
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread
-from charts.topic import Block, Group, Scenario, Section, Topic, Values, View, real, whole, word
+from charts.topic import Block, Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
 from core.batch_stream import (
     DRIFTS,
     SOURCES,
@@ -152,7 +152,7 @@ def _layout(values: Values) -> tuple[Group, ...]:
         Group(("probe", "in_batch", "mu", "sigma", "source", *source.settings), "Sample and distribution"),
         Group(("running_mean", "running_var", "drift", *drift.settings), "Start and drift"),
         Group(("gamma", "beta", "eps", "seed"), "Layer and seed"),
-        Group(tuple(name for section in SECTIONS for name in section.names(values)), resting=True),
+        resting(SECTIONS, values),
     )
 
 

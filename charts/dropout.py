@@ -1,45 +1,78 @@
 """Dropout: a unit's output over masks in training and evaluation, for right and wrong ways of scaling."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
 
 from charts import theme
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows
-from charts.topic import Group, Scenario, Tab, Topic, Values, View, real, whole
+from charts.dropout_code import programs
+from charts.dropout_convergence import convergence_blocks, draw_layer, inputs_text
+from charts.dropout_depth import DEPTH_KNOBS, depth_blocks, depth_knobs
+from charts.dropout_ensemble import ENSEMBLE_KNOBS, ensemble_blocks, ensemble_knobs
+from charts.dropout_network import NETWORK_KNOBS, network_blocks, network_knobs
+from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity_blocks
+from charts.dropout_notes import MEASURES
+from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, table
+from charts.topic import Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
 from core.dropout import (
+    CONTRIBUTIONS,
+    DROPOUT_CONVENTIONS,
     DROPOUT_MODES,
+    DropoutConvention,
     DropoutMoments,
     DropoutRun,
-    dropout_layer,
-    dropout_moments,
-    running_moments,
     variance_error,
 )
-from core.knobs import Knob, number
+from core.knobs import Knob, latex, number
 
 Array = np.ndarray
 
 _TRAIN, _EVAL = theme.SLOTS["vermilion"], theme.SLOTS["blue"]  # as on the BatchNorm page
 _BINS = 56
-_CONVERGING = ("Inverted", "Classic", "No scaling")
+_FINEST = 6  # a bar is at least this part of the usual width, however narrow the hump
+_INSIDE = 2.0  # standard deviations within which a rule stands in its hump
+_GRID = np.linspace(-4.0, 4.0, 61)  # standard deviations from the mean
+_NORMAL = np.exp(-0.5 * _GRID**2) / np.sqrt(2 * np.pi)
+_TALL = 0.84  # of a rule, in rows
 _GAP = 0.45  # rows of mistakes stand apart from the rows that are right
 
 KNOBS = (
     Knob(
         "p", "float", 0.5, label="p_drop", low=0.0, high=1.0, step=0.01, symbol="p",
-        help="Probability to drop a unit, as in PyTorch, Keras and papers since 2014. p_keep = 1 − p_drop; some notes "
-        "and TensorFlow 1 call p_keep the dropout parameter.",
+        help="Probability to drop a unit: the p of PyTorch, the rate of Keras. p_keep = 1 − p_drop is what TensorFlow 1 "
+        "and the paper of 2014 ask for.",
+    ),
+    Knob(
+        "convention", "choice", "PyTorch", label="Convention", choices=tuple(DROPOUT_CONVENTIONS),
+        help="Whose words are used. The masks stay; the row that computes the same is marked.",
     ),
     Knob("inputs", "int", 50, label="Inputs of the unit", low=1, high=500, log=True, symbol="n"),
+    Knob(
+        "contributions", "choice", "positive, random", label="Contributions", choices=tuple(CONTRIBUTIONS),
+        help="What each input adds to the output, activation times weight. They sum to 1.",
+    ),
     Knob("masks", "int", 2000, label="Masks drawn", low=10, high=10_000, log=True, symbol="M"),
     Knob("seed", "int", 0, label="Seed", low=0, high=9999, step=1),
 )  # fmt: skip
 
 
+SECTIONS = (
+    Section("Nonlinearity", nonlinearity_blocks, NONLIN_KNOBS, nonlin_knobs),
+    Section("Depth", depth_blocks, DEPTH_KNOBS, depth_knobs),
+    Section("Network", network_blocks, NETWORK_KNOBS, network_knobs),
+    Section("Ensemble", ensemble_blocks, ENSEMBLE_KNOBS, ensemble_knobs),
+    Section("Regularizer", regularizer_blocks, REGULARIZER_KNOBS, regularizer_knobs),
+)
+
+
 def _layout(values: Values) -> tuple[Group, ...]:
-    return (Group(tuple(knob.name for knob in KNOBS)),)
+    return (
+        Group(tuple(knob.name for knob in KNOBS)),
+        resting(SECTIONS, values),
+    )
 
 
 def _bases() -> dict[str, float]:
@@ -63,7 +96,8 @@ BOTTOM, TOP = min(_BASES.values()) - 0.24, -0.12
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
     margin = 8 if narrow else 128
-    inner = width - (40 if narrow else margin + 128)
+    beside = 176  # what a verdict needs
+    inner = width - (40 if narrow else margin + beside)
     x = alt.X(
         "x:Q", title="output of the unit", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False)
     )
@@ -71,9 +105,41 @@ def _spec(width: int) -> Spec:
 
     label = "over" if narrow else "base"  # on a phone the words stand above their row, not beside it
 
+    below = 6 if narrow else 7  # pixels from a row's ground to its triangle
+
     def layer(name: str) -> Panel:
         return alt.Chart(named(name))
 
+    # The row of the convention in use lies on a band that reaches over its words.
+    band = (
+        layer("chosen")
+        .mark_rect(opacity=0.17)
+        .encode(
+            x=alt.value(0 if narrow else 4 - margin),
+            x2=alt.value(inner if narrow else inner + beside - 4),
+            y=alt.Y("under:Q" if narrow else "bottom:Q", axis=None),
+            y2="above:Q" if narrow else "top:Q",
+            color=theme.color(),
+        )
+    )
+    called = (
+        layer("chosen")
+        .mark_text(
+            align="left" if narrow else "right",
+            baseline="bottom" if narrow else "middle",
+            lineBreak="\n",
+            lineHeight=14,
+            dx=72 if narrow else -12,
+            dy=-1 if narrow else -13,
+            fontSize=theme.SMALL_SIZE,
+        )
+        .encode(
+            x=alt.value(0),
+            y=alt.Y(f"{label}:Q"),
+            text="setting:N" if narrow else "words:N",
+            color=theme.ink("muted"),
+        )
+    )
     ground = layer("rows").mark_rule(strokeWidth=0.8).encode(y=y, color=theme.ink("faint"))
     bars = (
         layer("training")
@@ -104,12 +170,12 @@ def _spec(width: int) -> Spec:
     )
     ghost = (
         layer("ghost")
-        .mark_point(shape="triangle-up", filled=False, size=70, strokeWidth=1.4, yOffset=7)
+        .mark_point(shape="triangle-up", filled=False, size=70, strokeWidth=1.4, yOffset=below)
         .encode(x=x, y=y, color=theme.ink("muted"), opacity=theme.SHOWN)
     )
     mean = (
         layer("means")
-        .mark_point(shape="triangle-up", filled=True, size=90, opacity=1, yOffset=7)
+        .mark_point(shape="triangle-up", filled=True, size=60 if narrow else 90, opacity=1, yOffset=below)
         .encode(
             x=x,
             y=y,
@@ -127,7 +193,7 @@ def _spec(width: int) -> Spec:
         .mark_text(
             align="left" if narrow else "right",
             baseline="bottom" if narrow else "middle",
-            dy=0 if narrow else -16,
+            dy=0 if narrow else -29,
             dx=4 if narrow else -12,
             fontSize=theme.TEXT_SIZE,
             fontWeight=600,
@@ -138,8 +204,8 @@ def _spec(width: int) -> Spec:
         layer("rows")
         .mark_text(
             align="right" if narrow else "left",
-            baseline="bottom",
-            dy=0 if narrow else -6,
+            baseline="bottom" if narrow else "middle",
+            dy=-1 if narrow else -29,
             dx=-4 if narrow else 12,
             fontSize=theme.SMALL_SIZE + 0.5,
         )
@@ -147,103 +213,105 @@ def _spec(width: int) -> Spec:
     )
     heading = (
         layer("titles")
-        .mark_text(align="left", baseline="middle", fontSize=theme.SMALL_SIZE, dx=4 if narrow else 0)
+        .mark_text(
+            align="left" if narrow else "right",
+            baseline="middle",
+            fontSize=theme.SMALL_SIZE,
+            dx=4 if narrow else -12,
+        )
         .encode(x=alt.value(0), y=alt.Y("base:Q"), text="text:N", color=theme.ink("muted"))
     )
     reach = layer("reach").mark_point(opacity=0).encode(x=x)
     chart = alt.layer(
-        reach, ground, bars, evaluated, normal, ghost, mean, rule, name, verdict, heading
-    ).properties(width=inner, height=560 if narrow else 430, name="rows")
+        reach, band, ground, bars, evaluated, normal, ghost, mean, rule, name, called, verdict, heading
+    ).properties(width=inner, height=620 if narrow else 430, name="rows")
     if not narrow:
         chart = chart.properties(padding={"left": 5, "right": 5, "top": 5, "bottom": 20})
     return assemble(chart, theme.config())
 
 
-@lru_cache(maxsize=32)
-def _converging(width: int) -> Spec:
-    narrow = width < NARROW
-    inner = width - 150 if narrow else round((width - 330) / 2)
-    x = alt.X(
-        "count:Q",
-        title="masks",
-        scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(grid=False, format="~s"),
-    )
-
-    def panel(name: str) -> Panel:
-        y = alt.Y(f"{name}:Q", title=None, scale=alt.Scale(zero=False))
-        base = alt.Chart(named("estimates"))
-        return alt.layer(
-            base.mark_area(opacity=0.16).encode(
-                x=x, y=alt.Y(f"{name}_low:Q"), y2=f"{name}_high:Q", color=theme.color(), detail="mode:N"
-            ),
-            base.mark_line().encode(x=x, y=y, color=theme.color(), detail="mode:N", strokeDash=theme.dash()),
-            base.mark_line(strokeDash=[1, 4], strokeWidth=2.4, strokeCap="round").encode(
-                x=x, y=alt.Y(f"{name}_theory:Q"), detail="mode:N", color=theme.ink("ink")
-            ),
-            alt.Chart(named(f"{name}_ends"))
-            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=x, y=alt.Y("y:Q"), text="label:N", color=theme.color()),
-            alt.Chart(named("titles"))
-            .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=230, name=name)
-
-    both = [panel("mean"), panel("var")]
-    whole = alt.vconcat(*both) if narrow else alt.hconcat(*both)
-    return assemble(whole.resolve_scale(color="shared"), theme.config())
-
-
 def run(values: Values) -> tuple[DropoutRun, dict[str, DropoutMoments]]:
     """Draw the masks once, use them in every mode; beside them the closed form of every mode."""
-    p = real(values, "p")
-    result = dropout_layer(
-        p=p, inputs=whole(values, "inputs"), masks=whole(values, "masks"), seed=whole(values, "seed")
+    return draw_layer(
+        real(values, "p"),
+        whole(values, "inputs"),
+        whole(values, "masks"),
+        whole(values, "seed"),
+        word(values, "contributions"),
     )
-    return result, {mode: dropout_moments(result.contributions, p, mode) for mode in result.modes}
 
 
-def _settings(values: Values) -> str:
-    p = real(values, "p")
-    return (
-        f"p_drop {number(p)} (p_keep {number(1 - p)}), {values['inputs']} inputs whose contributions sum to 1, "
-        f"{values['masks']} masks shared by all rows, seed {values['seed']}"
-    )
+def _convention(values: Values) -> DropoutConvention:
+    return DROPOUT_CONVENTIONS[word(values, "convention")]
+
+
+def _both(p: float) -> str:
+    """Name both probabilities, to six digits: 0.9999 is not 1."""
+    return f"p_drop = {number(p, 6)} and p_keep = {number(1 - p, 6)}"
+
+
+class _Bars(NamedTuple):
+    """A histogram whose bars may stand apart: edges and counts, and the width of output that a bar counts."""
+
+    low: Array
+    high: Array
+    counts: Array
+    bin: float
+
+
+def _bars(outputs: Array, sd: float, usual: float, grain: float) -> _Bars:
+    """Count outputs in bars centered on multiples of their width.
+
+    A hump narrower than a few of the ``usual`` bars gets finer ones. Where outputs are multiples of a ``grain``, not
+    0, a bar holds the same number of them, or the histogram would be a comb; rare ones get a thin bar each.
+    """
+    first = float(outputs[0])
+    if sd == 0 or float(np.ptp(outputs)) == 0:
+        return _Bars(
+            np.array([first - usual / 2]), np.array([first + usual / 2]), np.array([outputs.size]), usual
+        )
+    width = min(max(0.4 * sd, usual / _FINEST), usual)
+    if not grain:
+        places, counts = np.unique(np.round(outputs / width), return_counts=True)
+        return _Bars((places - 0.5) * width, (places + 0.5) * width, counts, width)
+    each = max(1, int(width / grain + 1e-9))  # possible outputs in a bar
+    places, counts = np.unique(np.round(outputs / grain) // each, return_counts=True)
+    center, half = (places * each + (each - 1) / 2) * grain, min(each * grain, usual) / 2
+    return _Bars(center - half, center + half, counts, each * grain)
 
 
 def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
-    high = max(2.0, float(result.train.max()), float(result.evaluation.max())) * 1.0001
-    half = high / _BINS / 2  # bins are centered on 0, so that a value of exactly 1 is not split from its rule
-    grid = np.linspace(0.0, high, 121)
+    outputs = (result.train, result.evaluation)
+    low = min(0.0, *(float(part.min()) for part in outputs))
+    high = max(2.0, *(float(part.max()) for part in outputs)) * 1.0001
+    usual = (high - low) / _BINS
+    grain = float(result.contributions[0]) if np.ptp(result.contributions) == 0 else 0.0
     training: list[Part] = []
     evaluation: list[Part] = []
     theory: list[Part] = []
     for k, mode in enumerate(result.modes):
-        base = _BASES[mode]
-        low, up, counts = bins(result.train[k], -half, high + half, _BINS + 1)
-        unit = 0.78 / counts.max()
-        kept = counts > 0
+        base, rule = _BASES[mode], DROPOUT_MODES[mode]
+        sd, mean = float(np.sqrt(closed[mode].train_var)), float(closed[mode].train_mean)
+        bars = _bars(result.train[k], sd, usual, grain * rule.train_scale(result.p))
+        unit = 0.78 / bars.counts.max()
         training.append(
-            {"low": low[kept], "high": up[kept], "base": base, "top": base + unit * counts[kept],
-             "count": counts[kept], "mode": mode, "slot": _TRAIN}
+            {"low": bars.low, "high": bars.high, "base": base, "top": base + unit * bars.counts,
+             "count": bars.counts, "mode": mode, "slot": _TRAIN}
         )  # fmt: skip
-        sd = float(np.sqrt(closed[mode].train_var))
         if sd > 0:
-            density = np.exp(-0.5 * ((grid - float(closed[mode].train_mean)) / sd) ** 2) / (
-                sd * np.sqrt(2 * np.pi)
-            )
-            top = unit * density * len(result.train[k]) * 2 * half
-            shown = (top > 0.004) & (top < 1.0)
-            theory.append({"x": grid[shown], "top": base + top[shown], "mode": mode})
+            grid = mean + sd * _GRID
+            top = unit * result.train.shape[1] * bars.bin * _NORMAL / sd
+            seen = (top > 0.004) & (grid > low) & (grid < high)
+            if top.max() < 1.0:  # a few separate outputs have no density to compare with
+                theory.append({"x": grid[seen], "top": base + top[seen], "mode": mode})
         if not result.deterministic[k]:
-            low, up, counts = bins(result.evaluation[k], -half, high + half, _BINS + 1)
-            kept = counts > 0
+            bars = _bars(result.evaluation[k], sd, usual, grain * rule.eval_scale(result.p))
             evaluation.append(
                 {
-                    "low": low[kept],
-                    "high": up[kept],
+                    "low": bars.low,
+                    "high": bars.high,
                     "base": base,
-                    "top": base + unit * counts[kept],
+                    "top": base + unit * bars.counts,
                     "slot": _EVAL,
                 }
             )
@@ -252,6 +320,8 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
     verdicts = [_verdict(k, result, closed[mode]) for k, mode in enumerate(result.modes)]
     mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
     fixed = result.deterministic
+    convention, p = _convention(values), real(values, "p")
+    chosen = _BASES[convention.mode]
     return Figure(
         name="dropout/scaling",
         build=_spec,
@@ -259,7 +329,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "training": rows(*training),
             "evaluation": rows(*evaluation) if evaluation else nothing,
             "theory": rows(*theory) if theory else nothing,
-            "rules": rows(x=result.eval_mean[fixed], base=bases[fixed], top=bases[fixed] + 0.86),
+            "rules": rows(x=result.eval_mean[fixed], base=bases[fixed], top=bases[fixed] + _TALL),
             "means": rows(
                 x=result.train_mean,
                 sd=np.sqrt(np.nan_to_num(result.train_var)),
@@ -270,22 +340,37 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             "rows": rows(
                 mode=list(result.modes),
                 base=bases,
-                over=bases + 0.86,
+                over=bases + _TALL,
                 verdict=[text for text, _ in verdicts],
                 slot=[theme.GOOD if right else theme.BAD for _, right in verdicts],
             ),
-            "titles": rows(text=["Mistakes people make"], base=mistakes + 1.16 + _GAP * 0.35),
-            "reach": rows(x=[-half, high + half]),
+            "chosen": rows(
+                base=[chosen],
+                over=chosen + _TALL,
+                bottom=chosen - 0.2,
+                top=chosen + 0.92,
+                under=chosen - 0.13,
+                above=chosen + 1.03,
+                setting=convention.setting(p),
+                words=f"{convention.name}\n{convention.setting(p)}",
+                slot=theme.FAINT,
+            ),
+            "titles": rows(text=["Mistakes"], base=mistakes + 1.16 + _GAP * 0.2),
+            "reach": rows(x=[low - usual / 2, high + usual / 2]),
         },
         title="Scaling in training and in evaluation",
-        caption=f"One linear unit, {_settings(values)}.",
+        caption=(
+            f"One linear unit, p_drop {number(p, 6)} (p_keep {number(1 - p, 6)}), {inputs_text(values)}, "
+            f"{values['masks']} masks shared by all rows, seed {values['seed']}. Marked: {convention.name}, "
+            f"{convention.call(p)}."
+        ),
         key=(
             "Orange: training outputs over masks, triangle at their mean. Blue: evaluation. Dots: normal density with "
             "the mean and variance of the closed form."
         ),
         alt="Six ways to use dropout, one a row: histogram of training outputs, and where evaluation lies.",
         ghosts={"ghost": "means"},
-    )
+    )  # fmt: skip
 
 
 def _verdict(k: int, result: DropoutRun, moments: DropoutMoments) -> tuple[str, bool]:
@@ -298,89 +383,60 @@ def _verdict(k: int, result: DropoutRun, moments: DropoutMoments) -> tuple[str, 
     return f"eval / train {number(ratio)}{', but random' if random else ''}", right
 
 
-def _convergence(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
-    masks = result.train.shape[1]
-    picked = np.unique(np.round(np.geomspace(2, masks, 120)).astype(int)) - 1
-    styles = dict(zip(_CONVERGING, (("blue", 0), ("green", 0), ("purple", 1)), strict=True))
-    parts: list[Part] = []
-    ends: dict[str, list[tuple[str, float, int]]] = {"mean": [], "var": []}
-    for mode, (hue, dash) in styles.items():
-        moments = closed[mode]
-        estimate = running_moments(result.train[result.modes.index(mode)])
-        count = picked + 1
-        mean_error = 1.96 * np.sqrt(float(moments.train_var) / count)
-        var_error = 1.96 * variance_error(moments.train_var, moments.train_cumulant4, count)
-        mean, var = float(moments.train_mean), float(moments.train_var)
-        parts.append(
-            {
-                "count": count, "mode": mode, "slot": theme.SLOTS[hue], "dash": dash,
-                "mean": estimate.mean[picked], "mean_theory": mean, "mean_low": mean - mean_error, "mean_high": mean + mean_error,
-                "var": estimate.var[picked], "var_theory": var,
-                "var_low": np.maximum(var - var_error, 0.0), "var_high": var + var_error,
-            }
-        )  # fmt: skip
-        for name, value in (("mean", mean), ("var", var)):
-            ends[name].append((mode, value, theme.SLOTS[hue]))
-    labels = {}
-    for name, lines in ends.items():
-        merged: dict[float, list[tuple[str, int]]] = {}
-        for mode, value, slot in lines:
-            merged.setdefault(round(value, 12), []).append((mode, slot))
-        labels[f"{name}_ends"] = rows(
-            count=np.full(len(merged), masks),
-            y=list(merged),
-            label=[" = ".join(mode for mode, _ in group) for group in merged.values()],
-            slot=[group[0][1] if len(group) == 1 else theme.INK for group in merged.values()],
-        )
-    return Figure(
-        name="dropout/convergence",
-        build=_converging,
-        data={
-            "estimates": rows(*parts),
-            "titles": rows(mean=["Mean of the training output"], var=["Variance of the training output"]),
-            **labels,
-        },
-        title="Monte Carlo on its way to the closed form",
-        caption=f"{_settings(values)}.",
-        key=(
-            "Lines: mean and unbiased variance of the first outputs. Dots: closed form. Bands: ±1.96 standard errors, "
-            "the variance's cut at 0."
-        ),
-        alt="Running estimates of mean, left, and variance, right, closing in on the closed form.",
-    )
-
-
 def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> str:
     def at(mode: str) -> int:
         return result.modes.index(mode)
 
-    p = real(values, "p")
+    p, convention = real(values, "p"), _convention(values)
+    here = f"{convention.name}: `{convention.call(p)}`, the row {convention.mode}, with {_both(p)}."
     if p == 1:
         return (
-            "With p_drop = 1 nothing is ever kept: wherever masks are in use, training outputs are 0. Inverted "
-            "scaling would divide by p_keep = 0; PyTorch defines that output as 0, and so does this page."
+            f"{here} Nothing is ever kept: wherever masks are in use, training outputs are 0. Inverted scaling would "
+            f"divide by p_keep = 0; this page defines that output as 0. {convention.at_one}"
         )
-    inverted, classic = at("Inverted"), at("Classic")
+    if p == 0:
+        return f"{here} Nothing is dropped and nothing scaled: every row is the identity, in training and in evaluation."
+    inverted, classic, wrong = at("Inverted"), at("Classic"), at("No scaling")
     sd = np.sqrt(np.nan_to_num(result.train_var))
     exact = closed["Inverted"]
     error = 1.96 * float(variance_error(exact.train_var, exact.train_cumulant4, result.train.shape[1]))
     off = abs(float(result.train_var[inverted]) - float(exact.train_var))
-    wrong = at("No scaling")
+    unscaled = closed["No scaling"]
+    apart = abs(float(unscaled.eval_mean) - float(unscaled.train_mean)) / float(np.sqrt(unscaled.train_var))
+    hidden = ", and inside the hump: no single output gives it away" if apart < _INSIDE else ""
     return (
-        f"With p_drop = {number(p)} (p_keep = {number(1 - p)}), inverted dropout trains at "
-        f"{number(float(result.train_mean[inverted]))} ± {number(float(sd[inverted]))} and evaluates at "
-        f"**{number(float(result.eval_mean[inverted]))}**; classic dropout trains at "
-        f"{number(float(result.train_mean[classic]))} ± {number(float(sd[classic]))} and evaluates at "
+        f"{here} Inverted dropout trains at {number(float(result.train_mean[inverted]))} ± "
+        f"{number(float(sd[inverted]))} and evaluates at **{number(float(result.eval_mean[inverted]))}**; classic "
+        f"dropout trains at {number(float(result.train_mean[classic]))} ± {number(float(sd[classic]))} and evaluates at "
         f"**{number(float(result.eval_mean[classic]))}**. Without any scaling, evaluation is "
-        f"{number(float(result.ratio[wrong]))} times the training mean. Inverted variance: measured "
-        f"{number(float(result.train_var[inverted]), 4)}, closed form {number(float(exact.train_var), 4)}, "
-        f"{'within' if off <= error else 'outside'} the 95% band of ± {number(error, 2)}."
+        f"{number(float(result.ratio[wrong]))} times the training mean, {number(apart)} sd of the training outputs "
+        f"away{hidden}. Inverted variance: measured {number(float(result.train_var[inverted]), 4)}, closed form "
+        f"{number(float(exact.train_var), 4)}, {'within' if off <= error else 'outside'} the 95% band of ± "
+        f"{number(error, 2)}."
     )
 
 
+def _conventions(p: float, chosen: str) -> str:
+    """Tabulate what every convention writes for this p_drop, the chosen one in bold."""
+    lines = []
+    for name, rule in DROPOUT_CONVENTIONS.items():
+        strong = "**" if name == chosen else ""
+        lines.append(
+            (
+                f"{strong}{name}{strong}",
+                f"`{rule.call(p)}`",
+                "p_keep" if rule.keeps else "p_drop",
+                rule.training,
+                rule.evaluation,
+                f"{strong}{rule.mode}{strong}",
+            )
+        )
+    return table(("Convention", "Its line", "Its number is", "In training", "In evaluation", "Row"), lines)
+
+
 def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> str:
-    p = real(values, "p")
-    keep = 1 - p
+    p, convention = real(values, "p"), _convention(values)
+    drop, keep = latex(p, 6), latex(1 - p, 6)
     squares = float(np.sum(result.contributions**2))
     inverted, classic = closed["Inverted"], closed["Classic"]
     lines = [
@@ -388,13 +444,15 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
         r"$P(m_i = 1) = 1-p$. Mean and variance of the sum follow from those of one $m_i$, $1-p$ and $p(1-p)$:",
         r"$$\text{inverted: }\quad \mathrm E = \sum c_i,\qquad \mathrm{Var} = \frac{p}{1-p}\sum c_i^2"
         r"\qquad\qquad \text{classic: }\quad \mathrm E = (1-p)\sum c_i,\qquad \mathrm{Var} = p(1-p)\sum c_i^2$$",
+        f"The contributions here ({word(values, 'contributions')}): "
+        f"{CONTRIBUTIONS[word(values, 'contributions')].description}",
     ]
     if p < 1:
         lines += [
-            rf"Here $\sum c_i = 1$ and $\sum c_i^2 = {number(squares, 4)}$, so with $p = {number(p)}$:",
-            rf"$$\text{{inverted: }}\ \mathrm{{Var}} = \frac{{{number(p)}}}{{{number(keep)}}}\cdot {number(squares, 4)} = "
-            rf"{number(float(inverted.train_var), 4)} \qquad \text{{classic: }}\ \mathrm{{Var}} = "
-            rf"{number(p)}\cdot{number(keep)}\cdot {number(squares, 4)} = {number(float(classic.train_var), 4)}$$",
+            rf"So $\sum c_i = 1$ and $\sum c_i^2 = {latex(squares, 4)}$, and with $p = {drop}$:",
+            rf"$$\text{{inverted: }}\ \mathrm{{Var}} = \frac{{{drop}}}{{{keep}}}\cdot {latex(squares, 4)} = "
+            rf"{latex(float(inverted.train_var), 4)} \qquad \text{{classic: }}\ \mathrm{{Var}} = "
+            rf"{drop}\cdot{keep}\cdot {latex(squares, 4)} = {latex(float(classic.train_var), 4)}$$",
         ]
     lines += [
         "Scaling repairs the mean, never the variance: evaluation has none. Scale in one place only, in training "
@@ -402,6 +460,10 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
         "\n".join(
             f"- **{name}**: {mode.description} ({mode.source})" for name, mode in DROPOUT_MODES.items()
         ),
+        f"**One number, as each convention writes it.** {_both(p)}:",
+        _conventions(p, convention.name),
+        "**The two ends.** At p_drop = 0 every unit is kept and every row is the identity. At p_drop = 1 nothing is "
+        f"kept, and 1/p_keep is not defined. {convention.at_one} This page returns 0 wherever masks are in use.",
     ]
     return "\n\n".join(lines)
 
@@ -416,7 +478,9 @@ def make(values: Values) -> View:
         reading=_reading(values, result, closed),
         why=_why(values, result, closed),
         events=events,
-        tabs=(Tab("Convergence", lambda _=values: [_convergence(values, result, closed)]),),
+        tabs=tuple(section.tab(values) for section in SECTIONS),
+        code=programs(values),
+        beside=lambda: convergence_blocks(values),
     )
 
 
@@ -452,7 +516,72 @@ SCENARIOS = (
         "With 500 inputs the noise of dropout shrinks as 1/√n, and a wrong scale stands out at once.",
         {"inputs": 500},
     ),
+    Scenario(
+        "Noise hides the mistake",
+        "The contributions have both signs and mostly cancel: the scatter is as large as the mean. Every rule now stands "
+        "in its hump, the wrong ones too, and a wider layer does not help. Set the contributions to equal to see the "
+        "mistakes come out.",
+        {"contributions": "positive and negative"},
+        question="If training outputs scatter as much as their mean, can you see that evaluation is twice too large?",
+    ),
+    Scenario(
+        "keep_prob",
+        "TensorFlow 1 writes keep_prob = 0.8 where PyTorch writes p = 0.2. Whoever copies the 0.8 into p gets the same "
+        "mean with 16 times the variance: move p_drop to 0.8 to see it.",
+        {"p": 0.2, "convention": "TensorFlow 1"},
+        question="A model of TensorFlow 1 has keep_prob = 0.8. What does nn.Dropout(0.8) do instead?",
+    ),
+    Scenario(
+        "Everything dropped",
+        "At p_drop = 1 no unit is left in training, and there is nothing to divide by. One step to the left, at 0.99, "
+        "inverted dropout still has the right mean: most outputs are 0, and the others very large.",
+        {"p": 1.0},
+        question="What is 1/(1 − p) times nothing?",
+    ),
+    Scenario(
+        "ReLU notices",
+        "Scaling matches the mean of what goes into a unit. Behind a ReLU the means differ again: the function is "
+        "convex, and training outputs are larger on average than the one of evaluation.",
+        {"inputs": 20},
+        question="If the mean before a ReLU is right in evaluation, is it right behind it?",
+        tab="Nonlinearity",
+    ),
+    Scenario(
+        "Twenty layers",
+        "A wrong scale is applied once a layer, so that it grows as a power of the depth; and even right scaling lets "
+        "the second moment grow in training, by 1/p_keep a layer.",
+        {"p": 0.25},
+        question="A factor left out in each of twenty layers: how far off is the end?",
+        tab="Depth",
+    ),
+    Scenario(
+        "The mask drawn",
+        "A mask switches units off for one step, forward and backward: no gradient passes through a dropped unit. The "
+        "next step draws another one.",
+        {"inputs": 12},
+        question="Which weights does a step with this mask leave unchanged?",
+        tab="Network",
+    ),
+    Scenario(
+        "All 4096 networks",
+        "Twelve units have 2¹² masks, and each is a network of its own. Enumerated, their mean can be compared with the "
+        "one network that evaluation uses.",
+        {"p": 0.3, "inputs": 12, "ens_units": 12, "ens_net": "tanh hidden layer"},
+        question="Is the average of all the networks the same as the network with scaled weights?",
+        tab="Ensemble",
+    ),
+    Scenario(
+        "Little data",
+        "The notes say that dropout is poor on small data and good on large. Compare the test error with and without it "
+        "as the number of points grows.",
+        {"p": 0.4, "reg_view": "data and p"},
+        question="Does dropout help most when data are scarce?",
+        tab="Regularizer",
+    ),
 )
+
+# Scenarios of the tabs: they set nothing of the main figure.
+_TAB_KNOBS = tuple(knob for section in SECTIONS for knob in section.knobs)
 
 TOPIC = Topic(
     name="dropout",
@@ -460,9 +589,12 @@ TOPIC = Topic(
     title="Dropout",
     question="What do you have to scale, and when?",
     icon=":material/blur_on:",
-    knobs={knob.name: knob for knob in KNOBS},
+    knobs={knob.name: knob for knob in (*KNOBS, *_TAB_KNOBS)},
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
-    tabs=("Convergence",),
+    free=("seed", "convention", *(knob.name for knob in _TAB_KNOBS)),
+    tabs=tuple(section.name for section in SECTIONS),
+    code=True,
+    measures=MEASURES,
 )

@@ -137,13 +137,15 @@ class Section:
         default_factory=lambda: MappingProxyType({})
     )
 
-    def names(self, values: Values) -> tuple[str, ...]:
-        """Name the controls of the tab beside these values."""
-        return self.shown(values) if self.shown else tuple(knob.name for knob in self.knobs)
-
     def tab(self, values: Values) -> Tab:
         """Return the tab, which draws these values unless it is given others."""
-        return Tab(self.name, lambda now=values: self.blocks(now), self.names, self.clicks)
+        own = tuple(knob.name for knob in self.knobs)
+        return Tab(self.name, lambda now=values: self.blocks(now), self.shown or own, self.clicks)
+
+
+def resting(sections: Sequence[Section], values: Values) -> Group:
+    """Return the group of the controls that stand in the tabs, beside these values."""
+    return Group(tuple(name for each in sections for name in each.tab(values).shown(values)), resting=True)
 
 
 class Measured(NamedTuple):

@@ -1,7 +1,7 @@
 """Dropout: what is scaled, when, and what the scaling repairs.
 
-p is always p_drop, the probability to drop a unit (PyTorch, Keras, papers since 2014); p_keep = 1 − p.
-A mask is boolean, True where a unit is kept.
+p is always p_drop, the probability to drop a unit (the p of PyTorch, the rate of Keras); p_keep = 1 − p is what
+TensorFlow 1 and the paper of 2014 name. A mask is boolean, True where a unit is kept.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.knobs import number
 from core.streams import stream
 
 Array = NDArray[np.floating[Any]]
@@ -89,7 +90,7 @@ DROPOUT_MODES: dict[str, DropoutMode] = {
             masks_in_training=True,
             masks_in_evaluation=False,
             mistake=True,
-            description="Nobody scales: evaluation is 1/p_keep times too large.",
+            description="Nobody scales: evaluation is 1/p_keep times the training mean.",
             source="classic dropout with the test-time factor left out",
         ),
         DropoutMode(
@@ -99,7 +100,7 @@ DROPOUT_MODES: dict[str, DropoutMode] = {
             masks_in_training=True,
             masks_in_evaluation=False,
             mistake=True,
-            description="Both scale: evaluation is p_keep times too small.",
+            description="Both scale: evaluation is only p_keep times the training mean.",
             source="inverted training with the classic test-time factor",
         ),
         DropoutMode(
@@ -122,6 +123,118 @@ def dropout_mode(name: str) -> DropoutMode:
         return DROPOUT_MODES[name]
     except KeyError:
         raise ValueError(f"mode = {name}: needs one of {', '.join(DROPOUT_MODES)}") from None
+
+
+@dataclass(frozen=True)
+class DropoutConvention:
+    """How a framework or a text writes dropout.
+
+    ``parameter`` is the name of its number, and ``keeps`` says whether that is the probability to keep; ``mode`` is
+    the key of ``DROPOUT_MODES`` that it computes. In ``code`` the braces hold the place of the number. ``training``
+    and ``evaluation`` say what is done in each, ``at_one`` what becomes of p_drop = 1.
+    """
+
+    name: str
+    parameter: str
+    keeps: bool
+    mode: str
+    code: str
+    training: str
+    evaluation: str
+    at_one: str
+    source: str
+
+    def value(self, p: float) -> float:
+        """Return the number that this convention writes for p_drop = p; ValueError outside [0, 1]."""
+        _check_p(p)
+        return 1 - p if self.keeps else p
+
+    def setting(self, p: float) -> str:
+        """Write the parameter with its number: ``keep_prob = 0.5``."""
+        return f"{self.parameter} = {_plain(self.value(p))}"
+
+    def call(self, p: float) -> str:
+        """Write the line of code, or of the text, with its number in place."""
+        return self.code.replace("{}", _plain(self.value(p)))
+
+
+def _plain(value: float) -> str:
+    """Write a number as code takes it, to six digits."""
+    return number(value, 6).replace("−", "-")
+
+
+DROPOUT_CONVENTIONS: dict[str, DropoutConvention] = {
+    rule.name: rule
+    for rule in (
+        DropoutConvention(
+            name="PyTorch",
+            parameter="p",
+            keeps=False,
+            mode="Inverted",
+            code="nn.Dropout(p={})",
+            training="kept units divided by p_keep",
+            evaluation="nothing",
+            at_one="PyTorch takes p = 1 and returns zeros in training.",
+            source="torch.nn.Dropout; p = 1 tried with PyTorch 2.13",
+        ),
+        DropoutConvention(
+            name="Keras",
+            parameter="rate",
+            keeps=False,
+            mode="Inverted",
+            code="layers.Dropout(rate={})",
+            training="kept units divided by p_keep",
+            evaluation="nothing",
+            at_one=(
+                "Keras 3 builds a layer with rate = 1; in training the backend decides: zeros with PyTorch and JAX, an "
+                "error with TensorFlow, which needs a rate below 1."
+            ),
+            source="keras.layers.Dropout, Keras 3, and the dropout of its three backends",
+        ),
+        DropoutConvention(
+            name="TensorFlow 1",
+            parameter="keep_prob",
+            keeps=True,
+            mode="Inverted",
+            code="tf.nn.dropout(x, keep_prob={})",
+            training="kept units divided by p_keep",
+            evaluation="nothing, with keep_prob = 1",
+            at_one="TensorFlow 1 refuses keep_prob = 0: it has to lie in (0, 1].",
+            source="tf.nn.dropout(x, keep_prob); TensorFlow 1.15 calls it deprecated and has rate in its place",
+        ),
+        DropoutConvention(
+            name="Paper of 2014",
+            parameter="p",
+            keeps=True,
+            mode="Classic",
+            code="r ~ Bernoulli({}), W_test = {} W",
+            training="units masked, nothing scaled",
+            evaluation="weights times p_keep",
+            at_one="The formulas of the paper stay defined: nothing is retained, and weights times 0 give 0.",
+            source="Srivastava et al. 2014, section 4: p is the probability to retain a unit",
+        ),
+        DropoutConvention(
+            name="Study notes",
+            parameter="p",
+            keeps=False,
+            mode="Classic",
+            code="drop with p = {}, then weights × (1 − p)",
+            training="units masked, nothing scaled",
+            evaluation="weights times p_keep",
+            at_one="The rule stays defined: everything is dropped, and weights times 0 give 0.",
+            source="study notes, after the first paper: Hinton et al. 2012 halve the outgoing weights at p = 0.5",
+        ),
+    )
+}
+
+
+def dropout_convention(name: str) -> DropoutConvention:
+    """Return an entry of ``DROPOUT_CONVENTIONS``; ValueError names the choices."""
+    try:
+        return DROPOUT_CONVENTIONS[name]
+    except KeyError:
+        choices = ", ".join(DROPOUT_CONVENTIONS)
+        raise ValueError(f"convention = {name}: needs one of {choices}") from None
 
 
 def _check_p(p: float) -> None:
@@ -295,13 +408,79 @@ def running_moments(samples: ArrayLike) -> RunningMoments:
 
 
 @dataclass(frozen=True)
+class Contributions:
+    """One way to fill a unit's contributions cᵢ = activation times weight, which always sum to 1.
+
+    ``draw(n, rng)`` gives (n,); ``phrase`` says in a caption what they are.
+    """
+
+    name: str
+    phrase: str
+    draw: Callable[[int, np.random.Generator], Array]
+    description: str
+
+
+def _equal(n: int, rng: np.random.Generator) -> Array:
+    return np.full(n, 1 / n)
+
+
+def _positive(n: int, rng: np.random.Generator) -> Array:
+    raw = np.abs(rng.standard_normal(n))
+    return np.asarray(raw / raw.sum())
+
+
+def _signed(n: int, rng: np.random.Generator) -> Array:
+    raw = rng.standard_normal(n)
+    centered = raw - raw.mean()
+    size = float(np.sum(centered**2))
+    if n == 1 or size == 0:
+        return np.full(n, 1 / n)  # a single contribution has to be the whole sum
+    return np.asarray(1 / n + centered * np.sqrt((1 - 1 / n) / size))
+
+
+CONTRIBUTIONS: dict[str, Contributions] = {
+    kind.name: kind
+    for kind in (
+        Contributions(
+            name="equal",
+            phrase="equal contributions that sum to 1",
+            draw=_equal,
+            description="Each is 1/n, and Σc² = 1/n: the smallest noise that n inputs can have.",
+        ),
+        Contributions(
+            name="positive, random",
+            phrase="positive random contributions that sum to 1",
+            draw=_positive,
+            description="Absolute values of normal draws: uneven enough that Σc² is near (π/2)/n.",
+        ),
+        Contributions(
+            name="positive and negative",
+            phrase="contributions of either sign that sum to 1, as their squares do",
+            draw=_signed,
+            description="Normal draws, shifted and scaled until Σc = Σc² = 1: most of them cancel, and more inputs "
+            "do not make the noise smaller.",
+        ),
+    )
+}
+
+
+def contributions_of(name: str) -> Contributions:
+    """Return an entry of ``CONTRIBUTIONS``; ValueError names the choices, which themselves hold commas."""
+    try:
+        return CONTRIBUTIONS[name]
+    except KeyError:
+        choices = "; ".join(CONTRIBUTIONS)
+        raise ValueError(f"contributions = {name}: needs one of {choices}") from None
+
+
+@dataclass(frozen=True)
 class DropoutRun:
     """One unit with n inputs under M masks, in every mode K of the registry, in its order.
 
     Attributes:
         modes: (K,) keys of ``DROPOUT_MODES``.
         p: probability to drop.
-        contributions: (n,) positive, summing to 1: the output without dropout is 1.
+        contributions: (n,) summing to 1: the output without dropout is 1.
         train, evaluation: (K, M) the unit's output under each mask. All modes share the training masks;
             evaluation masks, where a mode uses them, are others. A deterministic row is constant.
         deterministic: (K,) whether evaluation is one number.
@@ -337,25 +516,31 @@ def _draw_masks(inputs: int, masks: int, p: float, seed: int, place: int) -> Mas
     return np.stack([draw_mask(masks, p, stream(seed, place, unit)) for unit in range(inputs)])
 
 
-def dropout_layer(*, p: float = 0.5, inputs: int = 50, masks: int = 2000, seed: int = 0) -> DropoutRun:
+def dropout_layer(
+    *,
+    p: float = 0.5,
+    inputs: int = 50,
+    masks: int = 2000,
+    seed: int = 0,
+    contributions: str = "positive, random",
+) -> DropoutRun:
     """Push one unit through the same masks in every mode, in training and in evaluation.
 
-    Contributions are half-normal (the absolute value of a normal draw) and scaled to sum 1: uneven enough
-    that Σc² is near (π/2)/n, not 1/n. More masks extend every row; another p moves the same uniforms.
+    More masks extend every row; another p, or other contributions, meet the same uniforms.
 
     Args:
         p: probability to drop, from 0 to 1.
         inputs: n, from 1.
         masks: M, from 1.
         seed: non-negative integer.
+        contributions: key of ``CONTRIBUTIONS``.
     """
     _check_p(p)
     inputs, masks = _whole("inputs", inputs, 1), _whole("masks", masks, 1)
-    raw = np.abs(stream(seed, _CONTRIBUTIONS).standard_normal(inputs))
-    contributions = raw / raw.sum()
-    full = np.repeat(_weighted_sum(contributions, np.ones((inputs, 1), bool)), masks)
-    trained = _weighted_sum(contributions, _draw_masks(inputs, masks, p, seed, _TRAINING))
-    evaluated = _weighted_sum(contributions, _draw_masks(inputs, masks, p, seed, _EVALUATION))
+    weights = contributions_of(contributions).draw(inputs, stream(seed, _CONTRIBUTIONS))
+    full = np.repeat(_weighted_sum(weights, np.ones((inputs, 1), bool)), masks)
+    trained = _weighted_sum(weights, _draw_masks(inputs, masks, p, seed, _TRAINING))
+    evaluated = _weighted_sum(weights, _draw_masks(inputs, masks, p, seed, _EVALUATION))
 
     rules = DROPOUT_MODES.values()
     train = np.stack([m.train_scale(p) * (trained if m.masks_in_training else full) for m in rules])
@@ -367,7 +552,7 @@ def dropout_layer(*, p: float = 0.5, inputs: int = 50, masks: int = 2000, seed: 
     return DropoutRun(
         modes=tuple(DROPOUT_MODES),
         p=p,
-        contributions=contributions,
+        contributions=weights,
         train=train,
         evaluation=evaluation,
         deterministic=np.array([not m.masks_in_evaluation for m in rules]),

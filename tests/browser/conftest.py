@@ -50,10 +50,26 @@ def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "Warning" not in said, said
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Return the browser's profile of a screen: pages in it share the files they load, a visit has its own session."""
+    kept: dict[tuple[int, int, str], Any] = {}
+
+    def profile(width: int, height: int, scheme: str) -> Any:
+        key = (width, height, scheme)
+        if key not in kept:
+            kept[key] = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        return kept[key]
+
+    yield profile
+    for context in kept.values():
+        context.close()
+
+
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
-    """Open an address of the app in a new visitor's browser; fails if its console reports anything."""
-    contexts = []
+def visit(contexts: Callable[..., Any], address: str) -> Iterator[Callable[..., Any]]:
+    """Open an address of the app as a new visitor; fails if the browser's console reports anything."""
+    pages = []
     said: list[str] = []
 
     def note(message: Any) -> None:
@@ -64,15 +80,14 @@ def visit(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     def open_page(
         path: str = "", width: int = 1440, height: int = 900, scheme: str = "light", base: str = ""
     ) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
+        page = contexts(width, height, scheme).new_page()
+        pages.append(page)
         page.on("console", note)
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.goto(f"{base or address}/{path}")
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert said == []

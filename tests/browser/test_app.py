@@ -214,7 +214,7 @@ def test_a_deep_link_is_the_first_request_of_a_fresh_server(
         assert shown["opt_gd_lr"] == ["0.0005"]
         assert page.locator("[data-testid=stException]").count() == 0
         assert parameters(page)["opt_surface"] == ["Rosenbrock"]
-        page.context.close()
+        page.close()
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from charts import activation_notes as measured
 from charts import batchnorm_notes as norms
+from charts import dropout_notes as masks
 from charts import initialization_notes as starts
 from charts import theme
 from charts.activation_notes import MEASURES
@@ -48,6 +49,7 @@ CLAIMS = {
         "S63 S64 S65 S66 S67 S68 S69 S70 S71 S72 S73 S74 S75 S76 S77 S78 S79 S80 S81 S82 S83 S132 S133 S134 S139 S140 S195 "
         "S199 S200 S201 S202 S203"
     ),
+    "dropout": ids("S84 S85 S86 S87 S88 S89 S130 S178 S179 S180 S181 S182 S183 S206 S324 S325 S326"),
 }
 ERRATA = {
     "activations": ids(
@@ -56,11 +58,17 @@ ERRATA = {
     ),
     "initialization": ids("E1 E49 E50 E60 E61 E107 E108 E109 E149 E150 E151 E152 E153 E154"),
     "batchnorm": ids("E29 E30 E31 E32 E33 E34 E35 E36 E37 E59 E95 E96 E97 E98 E99 E100 E101 E102 E103"),
+    "dropout": ids("E38 E39 E40 E84 E85 E86 E87 E88 E89 E106 E172 E173 E174"),
 }
 TIMED = ("S23", "S32", "E8")
 
 topics = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
-BY_TOPIC = {"activations": MEASURES, "initialization": starts.MEASURES, "batchnorm": norms.MEASURES}
+BY_TOPIC = {
+    "activations": MEASURES,
+    "initialization": starts.MEASURES,
+    "batchnorm": norms.MEASURES,
+    "dropout": masks.MEASURES,
+}
 # Without the caches that keep what a page has measured once.
 ALL_MEASURES = {
     id_: getattr(measure, "__wrapped__", measure)

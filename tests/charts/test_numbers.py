@@ -263,25 +263,6 @@ def test_the_verdicts_tell_right_from_wrong():
     assert good == {name for name, mode in DROPOUT_MODES.items() if not mode.mistake}
 
 
-def test_convergence_rows_are_running_moments():
-    topic = BY_NAME["dropout"]
-    view = topic.view(topic.fill({"p": 0.4, "masks": 400, "seed": 9}))
-    (figure,) = (block for tab in view.tabs for block in tab.blocks() if hasattr(block, "data"))
-    result = dropout_layer(p=0.4, masks=400, seed=9)
-    estimates = figure.data["estimates"]
-    for mode in set(estimates["mode"]):
-        outputs = result.train[result.modes.index(mode)]
-        mine = estimates[estimates["mode"] == mode]
-        assert mine["count"].max() == 400
-        for _, row in mine.iterrows():
-            first = outputs[: int(row["count"])]
-            assert row["mean"] == pytest.approx(np.mean(first), rel=1e-9)
-            assert row["var"] == pytest.approx(np.var(first, ddof=1), rel=1e-6, abs=1e-12)
-        moments = dropout_moments(result.contributions, 0.4, mode)
-        assert set(mine.mean_theory) == {float(moments.train_mean)}
-        assert set(mine.var_theory) == {float(moments.train_var)}
-
-
 # Optimizers
 
 

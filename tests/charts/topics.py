@@ -24,7 +24,8 @@ RESHAPING: Mapping[str, frozenset[str]] = {
     "initialization": frozenset({"scale"}),
 }
 COSTLY: Mapping[str, Mapping[str, float]] = {
-    "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40}
+    "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40},
+    "dropout": {"depth_width": 64, "depth_layers": 30, "nonlin_width": 96},
 }
 
 # Knobs of a tab that trains networks, half a second a value: left alone where many values are drawn.
@@ -38,6 +39,10 @@ SLOW: Mapping[str, tuple[str, ...]] = {
     "batchnorm": (
         *("eval_weight", "eval_steps", "eval_order", "size_view"),
         *("net_view", "net_layers", "net_rate", "net_scale", "net_activation", "net_batch"),
+    ),
+    "dropout": (
+        *("ens_layers", "ens_decay", "ens_view", "reg_view"),
+        *("reg_points", "reg_noise", "reg_width", "reg_rows", "reg_twin"),
     ),
     "activations": (
         *("hidden", "data", "lr", "bias", "dead_batch", "hidden_layers"),

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from core.dropout import (
+    CONTRIBUTIONS,
+    DROPOUT_CONVENTIONS,
     DROPOUT_MODES,
+    contributions_of,
     draw_mask,
     drop,
     drop_backward,
+    dropout_convention,
     dropout_layer,
     dropout_mode,
     dropout_moments,
@@ -90,20 +94,34 @@ def test_formulas_of_the_literature():
     assert (halved.train_mean, halved.train_var, halved.eval_mean) == (3, 1.5, 3)
 
 
-@pytest.mark.parametrize("mode", DROPOUT_MODES)
-@pytest.mark.parametrize("p", P)
+@pytest.mark.parametrize("contributions", CONTRIBUTIONS)
 @pytest.mark.parametrize("width", [20, 200])
-def test_monte_carlo_within_four_standard_errors(mode, p, width):
-    masks = 2000
-    run = dropout_layer(p=p, inputs=width, masks=masks, seed=5)
-    k = run.modes.index(mode)
-    moments = dropout_moments(run.contributions, p, mode)
-    for mean, var, exact, exact_var, cumulant4 in (
-        (run.train_mean[k], run.train_var[k], moments.train_mean, moments.train_var, moments.train_cumulant4),
-        (run.eval_mean[k], run.eval_var[k], moments.eval_mean, moments.eval_var, moments.eval_cumulant4),
-    ):
-        assert abs(mean - exact) <= 4 * math.sqrt(exact_var / masks) + 1e-13
-        assert abs(var - exact_var) <= 4 * variance_error(exact_var, cumulant4, masks)
+@pytest.mark.parametrize("p", [0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+def test_monte_carlo_within_four_standard_errors(p, width, contributions):
+    """Every mode, in training and in evaluation; the closed forms written out, not those of core."""
+    masks, keep = 2000, 1 - p
+    run = dropout_layer(p=p, inputs=width, masks=masks, seed=5, contributions=contributions)
+    squares, fourths = np.sum(run.contributions**2), np.sum(run.contributions**4)
+    masked_mean, masked_var = keep, p * keep * squares
+    masked_fourth = p * keep * (1 - 6 * p * keep) * fourths
+    forms = {  # scale and whether masked, in training and in evaluation
+        "No dropout": ((1, False), (1, False)),
+        "Inverted": ((1 / keep, True), (1, False)),
+        "Classic": ((1, True), (keep, False)),
+        "No scaling": ((1, True), (1, False)),
+        "Scaled twice": ((1 / keep, True), (keep, False)),
+        "Forgot eval()": ((1 / keep, True), (1 / keep, True)),
+    }
+    assert set(forms) == set(run.modes)
+    for k, mode in enumerate(run.modes):
+        measured = ((run.train_mean[k], run.train_var[k]), (run.eval_mean[k], run.eval_var[k]))
+        for (mean, var), (scale, masked) in zip(measured, forms[mode], strict=True):
+            exact, exact_var = (scale * masked_mean, scale**2 * masked_var) if masked else (scale, 0.0)
+            error = math.sqrt(
+                max(scale**4 * masked_fourth / masks + 2 * exact_var**2 / (masks - 1), 0) if masked else 0
+            )
+            assert abs(mean - exact) <= 4 * math.sqrt(exact_var / masks) + 1e-12, mode
+            assert abs(var - exact_var) <= 4 * error + 1e-13, mode
 
 
 @pytest.mark.parametrize("mode", DROPOUT_MODES)
@@ -124,6 +142,79 @@ def test_layer_equals_drop_and_evaluate(mode):
     np.testing.assert_allclose(run.eval_mean[k], run.evaluation[k].mean(), rtol=1e-13)
     np.testing.assert_allclose(run.ratio[k], run.eval_mean[k] / run.train_mean[k])
     assert run.deterministic[k] == (np.ptp(run.evaluation[k]) == 0)
+
+
+@pytest.mark.parametrize("name", CONTRIBUTIONS)
+@pytest.mark.parametrize("n", [1, 2, 3, 50, 500])
+def test_contributions_sum_to_one(name, n):
+    kind = CONTRIBUTIONS[name]
+    assert kind.name == name
+    c = kind.draw(n, np.random.default_rng(n))
+    assert c.shape == (n,)
+    assert c.sum() == pytest.approx(1, abs=1e-12)
+    run = dropout_layer(inputs=n, masks=3, contributions=name)
+    np.testing.assert_array_equal(run.contributions, kind.draw(n, stream(0, 0)))
+    assert run.train_mean[0] == pytest.approx(1, abs=1e-12)
+
+
+def test_kinds_of_contributions():
+    rng = np.random.default_rng(11)
+    np.testing.assert_array_equal(CONTRIBUTIONS["equal"].draw(4, rng), 0.25)
+    assert (CONTRIBUTIONS["positive, random"].draw(500, rng) > 0).all()
+    for n in (3, 50, 500):
+        c = CONTRIBUTIONS["positive and negative"].draw(n, rng)
+        assert c.min() < 0 < c.max()
+        assert np.sum(c**2) == pytest.approx(1)
+        moments = dropout_moments(c, 0.5)
+        assert moments.train_var == pytest.approx(moments.train_mean**2)  # at any width
+
+
+def test_contributions_meet_the_same_masks():
+    """Equal contributions count the kept units; the others weigh the same ones."""
+    runs = [dropout_layer(p=0.4, inputs=9, masks=50, seed=3, contributions=name) for name in CONTRIBUTIONS]
+    keep = np.stack([draw_mask(50, 0.4, stream(3, 1, unit)) for unit in range(9)])
+    for run in runs:
+        np.testing.assert_allclose(run.train[2], run.contributions @ keep, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(9 * runs[0].train[2], keep.sum(0), rtol=1e-13)
+
+
+# What each convention computes on x with a mask, by its own number, in training and in evaluation.
+WRITTEN = {
+    "PyTorch": (lambda x, m, p: x * m / (1 - p), lambda x, p: x),
+    "Keras": (lambda x, m, rate: x * m / (1 - rate), lambda x, rate: x),
+    "TensorFlow 1": (lambda x, m, keep_prob: x * m / keep_prob, lambda x, keep_prob: x),
+    "Paper of 2014": (lambda x, m, p: x * m, lambda x, p: p * x),
+    "Study notes": (lambda x, m, p: x * m, lambda x, p: (1 - p) * x),
+}
+
+
+@pytest.mark.parametrize("name", DROPOUT_CONVENTIONS)
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.7])
+def test_a_convention_computes_its_mode(name, p):
+    rule = DROPOUT_CONVENTIONS[name]
+    assert rule.name == name
+    x = np.random.default_rng(12).normal(size=40)
+    mask = draw_mask(40, p, np.random.default_rng(13))
+    train, evaluation = WRITTEN[name]
+    np.testing.assert_allclose(train(x, mask, rule.value(p)), drop(x, p, mask, rule.mode), rtol=1e-14)
+    np.testing.assert_allclose(evaluation(x, rule.value(p)), evaluate(x, p, rule.mode), rtol=1e-14)
+    assert not DROPOUT_MODES[rule.mode].mistake
+
+
+def test_a_convention_writes_its_number():
+    assert [rule.setting(0.2) for rule in DROPOUT_CONVENTIONS.values()] == [
+        "p = 0.2",
+        "rate = 0.2",
+        "keep_prob = 0.8",
+        "p = 0.8",
+        "p = 0.2",
+    ]
+    assert DROPOUT_CONVENTIONS["PyTorch"].call(1e-9) == "nn.Dropout(p=1e-9)"
+    assert DROPOUT_CONVENTIONS["TensorFlow 1"].call(0.9995) == "tf.nn.dropout(x, keep_prob=0.0005)"
+    for rule in DROPOUT_CONVENTIONS.values():
+        assert rule.setting(0.3).split()[-1] in rule.call(0.3)
+        assert "{" not in rule.call(0.3)
+        assert all((rule.training, rule.evaluation, rule.at_one, rule.source))
 
 
 def test_default_layer():
@@ -329,6 +420,13 @@ def test_variance_error_of_two_normal_samples():
         (lambda: dropout_moments(np.ones(2), -1), "p_drop = -1"),
         (lambda: dropout_mode("inverted"), "mode = inverted: needs one of No dropout, Inverted"),
         (lambda: dropout_layer(p=7), "p_drop = 7"),
+        (
+            lambda: dropout_layer(contributions="odd"),
+            "contributions = odd: needs one of equal; positive, random",
+        ),
+        (lambda: contributions_of(""), "contributions = : needs"),
+        (lambda: dropout_convention("torch"), "convention = torch: needs one of PyTorch, Keras"),
+        (lambda: DROPOUT_CONVENTIONS["Keras"].value(1.5), "p_drop = 1.5"),
         (lambda: dropout_layer(inputs=0), "inputs = 0"),
         (lambda: dropout_layer(masks=1.5), "masks = 1.5"),
         (lambda: running_moments([]), r"shape \(0,\)"),
