@@ -846,7 +846,19 @@ def _phase(values: Values) -> Sequence[Block]:
         real(values, "phase_angle"),
         whole(values, "phase_layers"),
         whole(values, "seed"),
+        _points(values),
     )
+
+
+def _points(values: Values) -> dict[str, tuple[float, float]]:
+    """Return (σ_w², σ_b²) of the chosen schemes that have such a point on the map."""
+    first, second = _widths(values)[:2]
+    entries = {name: _scheme(name, values) for name in _schemes(values)}
+    return {
+        name: (first * entry.std(first, second) ** 2, real(values, "sigma_b") ** 2)
+        for name, entry in entries.items()
+        if entry.mean == 0 and not entry.elementwise and not entry.data_dependent
+    }
 
 
 def _remedies(values: Values) -> Sequence[Block]:
@@ -894,6 +906,7 @@ def _train(values: Values) -> Sequence[Block]:
         word(values, "train_problem"),
         real(values, "train_rate"),
         whole(values, "seed"),
+        tuple(name for name in _schemes(values) if name not in INITIALIZERS),
     )
 
 

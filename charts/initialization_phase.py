@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -42,8 +43,12 @@ _ISOLINES = (3, 10, 30)  # depth scales, in layers
 _TORN = 0.2  # a step of ln χ₁ between neighboring pixels above this is a jump
 _HALF = 0.35  # |ln χ₁| that is drawn at half of the strongest opacity
 _STRONGEST, _SHADES = 0.62, 96
+_LETTER = 0.13  # σ_w² that a letter of a scheme's name takes on a narrow map
+_NAME_ROWS = (0.065, 0.095)  # σ_b² that a row of names takes on a wide and on a narrow map
 _WIDTH, _NETWORKS = 100, 16
 _LEVEL = 1e-9  # χ₁ as close to 1 counts as critical
+_ROUNDING = 1e-6  # a correlation below is written as 0
+_APART = 3.0  # standard errors that ask for a word
 _CURVE = 24  # pieces of a curve of C
 _FACTORS = (0.5, 1.0, 2.0)  # σ_w² of the three regimes over the critical one
 _REGIMES = ("below", "critical", "above")
@@ -56,7 +61,7 @@ PHASE_KNOBS = (
         help="fan_in times the variance of a weight: 1 for LeCun, 2 for He. A click on the map sets it.",
     ),
     Knob(
-        "phase_b2", "float", 0.05, label="Bias variance", low=0.0, high=_BIASES, step=0.05, symbol="σ_b²",
+        "phase_b2", "float", 0.0, label="Bias variance", low=0.0, high=_BIASES, step=0.05, symbol="σ_b²",
         help="Variance of a bias. A click on the map sets it.",
     ),
     Knob("phase_angle", "float", 60.0, label="Angle between the inputs", low=0.0, high=180.0, step=5.0, unit="°", symbol="θ"),
@@ -75,25 +80,34 @@ def phase_click(point: Mapping[str, float]) -> dict[str, Value]:
 @lru_cache(maxsize=16)
 def _map_spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 76 if narrow else round((width - 190) * 0.6)
-    right = width - 76 if narrow else width - 190 - left
+    left = width - 76 if narrow else round((width - 146) * 0.6)
+    right = width - 76 if narrow else width - 146 - left
     tall, small = (300, 150) if narrow else (430, 173)
 
     x_scale, y_scale = (alt.Scale(domain=[0, top], nice=False, zero=False) for top in (_WEIGHTS, _BIASES))
-    x = alt.X(
-        "w:Q",
-        title="σ_w², fan_in × variance of a weight",
-        scale=x_scale,
-        axis=alt.Axis(grid=False, labelPadding=9),
+    x, beside = (
+        alt.X(
+            f"{field}:Q",
+            title="σ_w², fan_in × variance of a weight",
+            scale=x_scale,
+            axis=alt.Axis(grid=False, labelPadding=9),
+        )
+        for field in ("w", "name_w")
     )
-    y = alt.Y("b:Q", title="σ_b², variance of a bias", scale=y_scale, axis=alt.Axis(grid=False))
+    # Names of schemes stand in rows of one height in pixels, so that their place depends on that of the map.
+    high = "name_narrow" if narrow else "name_wide"
+    y, above = (
+        alt.Y(f"{field}:Q", title="σ_b², variance of a bias", scale=y_scale, axis=alt.Axis(grid=False))
+        for field in ("b", high)
+    )
     pick = alt.selection_point(
         name="here", fields=["w", "b"], nearest=True, on="click", empty=False, toggle=False
     )
     lines = alt.Chart(named("lines"))
     labels = alt.Chart(named("labels"))
     here = alt.Chart(named("here_now"))
-    marked = alt.Chart(named("schemes"))
+    marked = alt.Chart(named("marked"))
+    schemes = alt.Chart(named("schemes"))
 
     def written(text: str, **place: Any) -> Panel:
         return labels.mark_text(**place).encode(
@@ -106,7 +120,10 @@ def _map_spec(width: int) -> Spec:
             q_text="isValid(datum.q) ? format(datum.q, '.3~g') : '∞'",
             c_text="isValid(datum.c) ? format(datum.c, '.3~f') : 'depends on the angle'",
             chi_text="isValid(datum.chi) ? format(datum.chi, '.3~g') : '∞'",
-            depth_text="isValid(datum.depth) ? replace(format(datum.depth, '.3~g'), '-', '−') + ' layers' : '∞'",
+            depth_text=(
+                "isValid(datum.depth) ? format(abs(datum.depth), '.3~g') + ' layers' + (datum.depth < 0 ? ', growing' : '') "
+                ": '∞'"
+            ),
         )
         .mark_point(opacity=0, size=40)
         .encode(
@@ -143,6 +160,15 @@ def _map_spec(width: int) -> Spec:
         ),
         marked.mark_text(baseline="bottom", dy=-8, fontSize=theme.SMALL_SIZE).encode(
             x=x, y=alt.value(0), text="label:N", color=theme.ink("muted")
+        ),
+        schemes.mark_rule(strokeWidth=0.8, opacity=0.7).encode(
+            x=x, y=y, y2=high, color=theme.ink("ink"), opacity=theme.SHOWN
+        ),
+        schemes.mark_text(align="left", dx=3, fontSize=theme.SMALL_SIZE - 0.5).encode(
+            x=beside, y=above, text="label:N", color=theme.ink("ink"), opacity=theme.SHOWN
+        ),
+        schemes.mark_point(shape="circle", size=34, strokeWidth=1.4, filled=False).encode(
+            x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN
         ),
         here.mark_point(shape="circle", size=150, strokeWidth=6, filled=False, opacity=1).encode(
             x=x, y=y, color=theme.ink("paper")
@@ -252,12 +278,50 @@ def _innermost(region: Array) -> tuple[float, float, int] | None:
     return (across[middle] + 0.5) * _WEIGHTS / _COLUMNS, (down[middle] + 0.5) * _BIASES / _ROWS, times
 
 
-def _labels(ground: _Ground, w: float, b: float) -> list[Part]:
-    """Place the names of the phases where there is room beside the ring at σ_w² w, σ_b² b."""
+_Point = tuple[float, float]  # σ_w², σ_b²
+
+
+def _on_map(point: _Point) -> bool:
+    return 0 <= point[0] <= _WEIGHTS and 0 <= point[1] <= _BIASES
+
+
+def _placed(schemes: Mapping[str, _Point]) -> list[Part]:
+    """Place the names of schemes on the map beside their marks: no name on another, nor on another's leader.
+
+    Schemes at one point share a mark, and the names rise by rows from the right to the left.
+    """
+    groups: dict[_Point, list[str]] = {}
+    for name, point in schemes.items():
+        if _on_map(point):
+            groups.setdefault((round(point[0], 6), round(point[1], 6)), []).append(name)
+    taken: list[tuple[float, float, float, int]] = []  # from and to σ_w², σ_b², row
+    parts: list[Part] = []
+    for (w, b), names in sorted(groups.items(), reverse=True):
+        label = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        long = _LETTER * len(label)
+        at = max(0.0, min(w, _WEIGHTS - long))
+        used = [
+            row for low, high, other, row in taken if at < high and low < at + long and abs(other - b) < 0.5
+        ]
+        row = max(used, default=-1) + 1
+        taken.append((at, at + long, b, row))
+        side = 1 if b < _BIASES / 2 else -1
+        wide, narrow = (b + side * (1.6 + row) * high for high in _NAME_ROWS)
+        parts.append({"w": [w], "b": b, "name_w": at, "name_wide": wide, "name_narrow": narrow, "label": label,
+                      "shown": True})  # fmt: skip
+    return parts
+
+
+def _labels(ground: _Ground, w: float, b: float, names: Sequence[Part]) -> list[Part]:
+    """Place the names of the phases where there is room beside the ring at σ_w² w, σ_b² b and the schemes' names."""
     across, down = (np.arange(n) + 0.5 for n in (_COLUMNS, _ROWS))
-    free = (np.abs(across * _WEIGHTS / _COLUMNS - w) > 0.2) | (np.abs(down * _BIASES / _ROWS - b) > 0.1)[
-        :, None
-    ]
+    at_w, at_b = across * _WEIGHTS / _COLUMNS, (down * _BIASES / _ROWS)[:, None]
+    free = (np.abs(at_w - w) > 0.2) | (np.abs(at_b - b) > 0.1)
+    for part in names:
+        left, long = float(part["name_w"]), _LETTER * len(str(part["label"]))  # type: ignore[arg-type]
+        ends = [float(part[key]) for key in ("b", "name_wide", "name_narrow")]  # type: ignore[arg-type]
+        beyond = (at_b < min(ends) - 0.05) | (at_b > max(ends) + 0.05)
+        free &= (at_w < left) | (at_w > left + long) | beyond
     labels: list[Part] = []
     for region in ground.regions:
         place = _innermost(region.where & free)
@@ -362,7 +426,7 @@ def _ground(name: str, items: Items) -> _Ground:
         "lines": rows(*lines) if lines else nothing,
         "isolines": rows(*contours) if contours else nothing,
         "depths": rows(*depths) if depths else rows(w=[0.0], b=0.0, text="", shown=False),
-        "schemes": rows(
+        "marked": rows(
             w=[_WIDTH * INITIALIZERS[scheme].std(_WIDTH, _WIDTH) ** 2 for scheme in _MARKED],
             label=[scheme.split()[0] for scheme in _MARKED],
         ),
@@ -446,6 +510,7 @@ def _map_figure(
     angle: float,
     layers: int,
     seed: int,
+    schemes: Mapping[str, _Point],
 ) -> Figure:
     theory = runs.theory[0]
     q, c = _spread_of(runs.measured.q[0]), _spread_of(runs.measured.c[0])
@@ -458,7 +523,8 @@ def _map_figure(
     c_limit = point.c_star if math.isfinite(point.c_star) else 1.0
     lowest = np.nanmin(np.concatenate([*c, theory.c, [c_limit]]))
     layer = np.arange(layers + 1, dtype=np.int16)
-    labels = _labels(ground, w, b)
+    names = _placed(schemes)
+    labels = _labels(ground, w, b, names)
     dashed = "Dashed: q* = ∞ to its right. " if ground.dashed else ""
     return Figure(
         name="initialization/phase",
@@ -468,6 +534,9 @@ def _map_figure(
             "labels": rows(*labels)
             if labels
             else rows(w=[0.0], b=0.0, text="", note="", slot=theme.INK, shown=False),
+            "schemes": rows(*names)
+            if names
+            else rows(w=[0.0], b=0.0, name_w=0.0, name_wide=0.0, name_narrow=0.0, label="", shown=False),
             "here_now": rows(w=[w], b=b),
             "layers": rows(
                 layer=layer,
@@ -488,7 +557,7 @@ def _map_figure(
             "titles": rows(
                 q=[f"Second moment q, limit q* = {number(point.q_star)}"],
                 c=[
-                    f"Correlation c, limit c* = {number(point.c_star)}"
+                    f"Correlation c, limit c* = {_c(point.c_star, 3)}"
                     if math.isfinite(point.c_star)
                     else "Correlation c, no common limit"
                 ],
@@ -498,11 +567,13 @@ def _map_figure(
         caption=(
             f"{described}; ring and right panels: σ_w² {number(w, 4)}, σ_b² {number(b, 4)}, angle {number(angle, 4)}°, "
             f"{layers} layers, width {_WIDTH}, {_NETWORKS} networks, seed {seed}. h = φ(h)W + b, q⁰ = 1."
+            + (f" Small circles: schemes of the page, {_listed(schemes)}." if schemes else "")
         ),
         key=(
             "Blue: χ₁ < 1, gradients fade on their way back and two inputs become alike. Vermilion: gradients grow. The "
             f"stronger the color, the fewer layers it takes. Thick line: χ₁ = 1. {dashed}Thin lines: depth scales of "
-            f"{', '.join(map(str, _ISOLINES[:-1]))} and {_ISOLINES[-1]} layers. "
+            f"{', '.join(map(str, _ISOLINES[:-1]))} and {_ISOLINES[-1]} layers. Ring: the point of the right panels. "
+            f"{'Small circles: the schemes of the page. ' if names else ''}"
             "Right: measured line, 10th to 90th percentile of the networks; small dots the theory of infinite width, dashed "
             "its limit. Click the map to move there."
         ),
@@ -521,8 +592,8 @@ def _map_figure(
 @lru_cache(maxsize=16)
 def _regimes_spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 216 if narrow else round((width - 306) * 0.56)
-    right = width - 76 if narrow else width - 306 - left
+    left = width - 216 if narrow else round((width - 230) * 0.56)
+    right = width - 76 if narrow else width - 230 - left
     tall = 250 if narrow else 330
     x = alt.X(
         "layer:Q",
@@ -556,6 +627,7 @@ def _regimes_spec(width: int) -> Spec:
         .encode(x=alt.value(left), y=y, text="label:N", color=theme.color()),
         title("layers"),
     ).properties(width=left, height=tall, name="by_layer")
+    curves = alt.Chart(named("curves"))
 
     before = alt.X(
         "before:Q",
@@ -570,14 +642,22 @@ def _regimes_spec(width: int) -> Spec:
         span.mark_line(strokeWidth=1, strokeDash=[5, 4]).encode(
             x=before, y=after, order="before:Q", color=theme.ink("muted")
         ),
-        alt.Chart(named("curves"))
+        curves.mark_line(strokeWidth=1, opacity=0.75).encode(
+            x=before, y=after, detail="name:N", order="before:Q", color=theme.color()
+        ),
+        alt.Chart(named("walks"))
         .mark_line()
         .encode(
-            x=before, y=after, detail="name:N", order="before:Q", color=theme.color(), strokeDash=theme.dash()
+            x=before, y=after, detail="name:N", order="layer:Q", color=theme.color(), strokeDash=theme.dash()
         ),
         alt.Chart(named("steps"))
         .mark_point(filled=True, size=22, opacity=0.8)
         .encode(x=before, y=after, color=theme.color(), opacity=theme.SHOWN),
+        alt.Chart(named("ends"))
+        .mark_text(align="right", dx=-4, fontSize=theme.SMALL_SIZE + 0.5)
+        .encode(
+            x=alt.value(right), y=alt.Y("name_c:Q"), text="label:N", color=theme.color()
+        ),  # below the diagonal there is room
         title("map"),
     ).properties(width=right, height=tall, name="one_step")
     both = (
@@ -593,6 +673,7 @@ def _regimes_figure(
     layer = np.arange(layers + 1, dtype=np.int16)
     parts: list[Part] = []
     curves: list[Part] = []
+    walks: list[Part] = []
     steps: list[Part] = []
     ends: list[float] = []
     low = min(0.0, c0)
@@ -611,9 +692,10 @@ def _regimes_figure(
             }
         )
         known = mean[np.isfinite(mean)]
-        ends.append(float(known[-1]))
+        ends.append(round(float(known[-1]), 9))  # so that lines that coincide keep their order
         low = min(low, float(np.nanmin(below)), float(np.nanmin(theory)))
         curves.append({"before": _grid(c0), "c": runs.curves[k], **look})
+        walks.append({"before": theory[:-1], "c": theory[1:], "layer": layer[:-1], **look})
         pairs = np.isfinite(mean[1:])
         steps.append({"before": mean[:-1][pairs], "c": mean[1:][pairs], "shown": True, **look})
         low = min(low, float(np.nanmin(runs.curves[k])) if np.isfinite(runs.curves[k]).any() else 0.0)
@@ -624,9 +706,11 @@ def _regimes_figure(
         data={
             "layers": rows(*parts),
             "curves": rows(*curves),
+            "walks": rows(*walks),
             "steps": rows(*steps),
             "ends": rows(
                 c=placed,
+                name_c=low + (1 - low) * np.array([0.2, 0.125, 0.05]),
                 label=[
                     f"{phase}, σ_w² {number(w)}" for phase, w in zip(phases, runs.weights[1:], strict=True)
                 ],
@@ -642,8 +726,9 @@ def _regimes_figure(
             f"seed {seed}; the same unit draws for the three."
         ),
         key=(
-            "Left: mean over networks, 10th to 90th percentile, small dots theory. Right: curves, the theory of one layer at the "
-            "last q; dots, measured layers. Where a curve meets the dashed diagonal a layer changes nothing."
+            "Left: mean over networks, 10th to 90th percentile, small dots theory. Right: thick, theory from layer to layer; "
+            "thin, one layer of theory at the last q, from any c; dots, measured layers. Where a line meets the dashed diagonal "
+            "a layer changes nothing."
         ),
         alt=(
             "Left: correlation of two inputs against the layer for three weight variances. Right: correlation at the next "
@@ -668,6 +753,36 @@ def _phase(point: PhasePoint, ground: _Ground) -> str:
     return "decays" if ground.endless else "ordered"
 
 
+def _c(correlation: float, digits: int = 4) -> str:
+    """Write a correlation; rounding of an angle's cosine is no correlation."""
+    return number(0.0 if abs(correlation) < _ROUNDING else correlation, digits)
+
+
+def _depth(scale: float) -> str:
+    """Write a depth scale, 1/|ln χ₁|, and whether the gradient grows over it."""
+    if scale == 0:
+        return "0" if math.copysign(1, scale) > 0 else "none"  # χ₁ = 0, and χ₁ = ∞
+    return number(abs(scale)) + (", growing" if scale < 0 else "")
+
+
+def _listed(schemes: Mapping[str, _Point]) -> str:
+    """Name schemes with their points."""
+    return "; ".join(f"{name} ({number(w, 4)}, {number(b, 4)})" for name, (w, b) in schemes.items())
+
+
+def _page_text(schemes: Mapping[str, _Point]) -> str:
+    """Say how the point of the tab and the page's schemes relate."""
+    on = [name for name, point in schemes.items() if _on_map(point)]
+    off = {name: point for name, point in schemes.items() if not _on_map(point)}
+    text = "The point of the ring is this tab's own"
+    if on:
+        text += f"; small circles mark the page's schemes at fan_in × variance of a weight and σ_b²: {', '.join(on)}"
+    text += "."
+    if off:
+        text += f" Off the map, as (σ_w², σ_b²): {_listed(off)}."
+    return text
+
+
 def _homogeneous(activation: Activation, knobs: Settings) -> bool:
     """Return whether φ(2x) = 2φ(x), so that size and direction of a signal do not touch one another."""
     x = np.array([-3.0, -0.7, -0.01, 0.01, 0.7, 3.0])
@@ -681,19 +796,19 @@ def _limits_text(point: PhasePoint, ground: _Ground, w: float, b: float) -> str:
     if abs(point.chi - 1) <= _LEVEL:
         lines.append(f"{moment}: the gradient's second moment keeps its size, and the depth scale is ∞.")
     elif point.chi == 0:
-        lines.append(f"{moment}: no gradient comes back, and the depth scale −1/ln χ₁ is 0.")
+        lines.append(f"{moment}: no gradient comes back, and the depth scale 1/|ln χ₁| is 0.")
     elif point.chi == math.inf:
         lines.append(f"{moment}: the slope grows with the signal, and no depth scale describes it.")
     else:
         verb = "falls" if scale > 0 else "grows"
         lines.append(
-            f"{moment}; the depth scale −1/ln χ₁ = {number(scale)}: on its way back the gradient's second moment {verb} "
+            f"{moment}; the depth scale 1/|ln χ₁| = {number(abs(scale))}: on its way back the gradient's second moment {verb} "
             f"e-fold in {number(abs(scale))} layers."
         )
     if math.isnan(point.c_star):
         lines.append("c has no common limit: in the end a layer keeps whatever angle two inputs have.")
     else:
-        text = f"c* = {number(point.c_star, 4)}"
+        text = f"c* = {_c(point.c_star)}"
         if abs(point.correlation_slope - 1) <= _LEVEL:
             text += ", approached more slowly than by any factor a layer"
         elif point.correlation_slope > 0:
@@ -711,21 +826,32 @@ def _measured_text(runs: _Runs, layers: int, angle: float) -> str:
     mean = measured.c[0].mean(axis=0)
     error = measured.c[0].std(axis=0, ddof=1) / math.sqrt(_NETWORKS)
 
-    def apart(layer: int) -> str:
+    def distance(layer: int) -> float:
+        """Return the distance from theory in standard errors, NaN where all networks agree."""
         if error[layer] < 1e-12:
-            return "no spread to measure by"
-        return f"{number(abs(mean[layer] - theory.c[layer]) / error[layer], 2)} standard errors"
+            return math.nan
+        return float(abs(mean[layer] - theory.c[layer]) / error[layer])
 
     # Rounding of the angle between two inputs that agree to the last digit is no distance.
     gaps = np.where(good, np.abs(np.where(good, mean, 0) - np.where(good, theory.c, 0)), 0)
     far = int(np.argmax(gaps))
+    apart = distance(last)
     lines.append(
-        f"From c⁰ = {number(float(theory.c[0]))} ({number(angle, 4)}°) {_NETWORKS} networks of width {_WIDTH} come to "
-        f"c = {number(float(mean[last]), 4)} ± {number(float(error[last]), 2)} at layer {last}, theory "
-        f"{number(float(theory.c[last]), 4)}: {apart(last)} apart."
+        f"From c⁰ = {_c(float(theory.c[0]), 3)} ({number(angle, 4)}°) {_NETWORKS} networks of width {_WIDTH} come to "
+        f"c = {_c(float(mean[last]))} ± {number(float(error[last]) if error[last] >= 1e-12 else 0.0, 2)} at layer {last}, theory "
+        f"{_c(float(theory.c[last]))}"
+        + (": all networks agree." if math.isnan(apart) else f": {number(apart, 2)} standard errors apart.")
     )
+    told = [last]
     if gaps[far] > 1e-9 and far != last:
-        lines.append(f"The largest distance is {number(float(gaps[far]), 2)}, at layer {far}: {apart(far)}.")
+        told.append(far)
+        lines.append(
+            f"The largest distance is {number(float(gaps[far]), 2)}, at layer {far}"
+            + ("." if math.isnan(distance(far)) else f": {number(distance(far), 2)} standard errors.")
+        )
+    beyond = [layer for layer in told if distance(layer) > _APART and gaps[layer] > 1e-9]
+    if beyond:
+        lines.append(_finite_width(measured.c[0], theory.c, max(beyond)))
     q = measured.q[0, :, last]
     if np.isfinite(q).all() and q.mean() > 2 * np.quantile(q, 0.9):
         lines.append("The mean of q lies far above nine tenths of the networks: a few large ones make it.")
@@ -733,6 +859,23 @@ def _measured_text(runs: _Runs, layers: int, angle: float) -> str:
         size = "q is 0" if theory.q[last] < 1 else "q leaves float64"
         lines.append(f"From layer {last + 1} on {size}, and c has no value.")
     return " ".join(lines)
+
+
+def _finite_width(measured: Array, theory: Array, layer: int) -> str:
+    """Say why a few networks of finite width can lie further from theory than their own scatter tells."""
+    above = int(np.sum(measured[:, layer] > theory[layer]))
+    text = (
+        f"Theory is for infinite width. At width {_WIDTH} networks scatter around it, with a variance of the order of layer / "
+        f"width, {number(layer / _WIDTH)} at layer {layer}"
+    )
+    more = max(above, _NETWORKS - above)
+    if more >= 0.75 * _NETWORKS:
+        side, other = ("above", "below") if above == more else ("below", "above")
+        text += (
+            f", and unevenly: there {more} of {_NETWORKS} lie {side} theory. {_NETWORKS} networks easily miss the few that lie "
+            f"far {other}, and then their standard error is too small"
+        )
+    return f"{text}."
 
 
 def _remarks(
@@ -747,10 +890,11 @@ def _remarks(
             f"and adds σ_b². So the border is upright, at σ_w² = {number(border, 4)}; beyond it q* = ∞, and with biases q "
             "grows there by σ_b² a layer. There is no chaotic phase."
         )
-        if not linear:
-            now = ", as here," if b == 0 else ""
+        if b == 0:
+            end = "c keeps its value" if linear else "c goes to 1"
             texts.append(
-                f"Without biases{now} c goes to 1 whatever σ_w is: σ_w² changes the sizes of signal and gradient, and no angle."
+                f"Without biases, as here, {end} whatever σ_w is: σ_w² changes the sizes of signal and gradient, and no angle. "
+                "The three regimes are one line."
             )
     if ground.flat:
         texts.append(
@@ -772,19 +916,31 @@ def phase_blocks(
     angle: float,
     layers: int,
     seed: int,
+    schemes: Mapping[str, tuple[float, float]] = MappingProxyType({}),
 ) -> Sequence[Block]:
     """Map the phases of an activation, and follow two inputs at one point of the map and in three regimes.
 
     ``settings`` are the activation's own; ``angle`` is in degrees, and ``sigma_w2``, ``sigma_b2`` are the point.
+    ``schemes`` are marked on the map: σ_w² and σ_b² by name. Those that are not finite have no place on it and are left out.
     """
-    return _blocks(activation, tuple(sorted(settings.items())), sigma_w2, sigma_b2, angle, layers, seed)
+    marked = tuple((name, point) for name, point in schemes.items() if np.isfinite(point).all())
+    return _blocks(
+        activation, tuple(sorted(settings.items())), sigma_w2, sigma_b2, angle, layers, seed, marked
+    )
 
 
 @lru_cache(maxsize=16)
 def _blocks(
-    activation: str, items: Items, sigma_w2: float, sigma_b2: float, angle: float, layers: int, seed: int
+    activation: str,
+    items: Items,
+    sigma_w2: float,
+    sigma_b2: float,
+    angle: float,
+    layers: int,
+    seed: int,
+    marked: tuple[tuple[str, _Point], ...],
 ) -> tuple[Block, ...]:
-    settings = dict(items)
+    settings, schemes = dict(items), dict(marked)
     entry = ACTIVATIONS[activation]
     ground = _ground(activation, items)
     point = phase_point(entry, sigma_w2, sigma_b2, settings)
@@ -796,18 +952,20 @@ def _blocks(
         above = phase_point(entry, border, sigma_b2, settings).chi
         jump = "" if above < 1 + 1e-6 else f": there χ₁ jumps past 1, to {number(above, 4)}"
         texts.append(f"At this σ_b² the critical σ_w² is {number(border, 5)}{jump}.")
+    if schemes:
+        texts.append(_page_text(schemes))
     lines = []
     for k in range(1, 4):
         w = float(runs.weights[k])
         limit = phase_point(entry, w, sigma_b2, settings)
         lines.append(
             [number(w, 4), number(limit.q_star, 4), number(limit.chi, 4),
-             "depends on θ" if math.isnan(limit.c_star) else number(limit.c_star, 4),
-             number(limit.depth_scale), _phase(limit, ground)]
+             "depends on θ" if math.isnan(limit.c_star) else _c(limit.c_star),
+             _depth(limit.depth_scale), _phase(limit, ground)]
         )  # fmt: skip
     remarks = _remarks(entry, settings, ground, point, border, sigma_b2)
     return (
-        _map_figure(ground, runs, point, described, sigma_w2, sigma_b2, angle, layers, seed),
+        _map_figure(ground, runs, point, described, sigma_w2, sigma_b2, angle, layers, seed, schemes),
         " ".join(texts),
         *remarks,
         _regimes_figure(runs, [line[-1] for line in lines], described, sigma_b2, angle, layers, seed),

@@ -32,19 +32,20 @@ Array = np.ndarray
 Settings = Mapping[str, float]
 Items = tuple[tuple[str, float], ...]
 
+# The hue says what is normalized, the dash where. Hues that the page's default schemes leave free.
 STYLES = theme.styles(
     REMEDIES,
     fixed={
-        "none": ("vermilion", 0),
-        "BatchNorm before": ("blue", 0),
-        "BatchNorm after": ("cyan", 0),
-        "LayerNorm before": ("green", 1),
-        "LayerNorm after": ("green", 2),
-        "residual": ("purple", 0),
-        "residual + BatchNorm": ("ochre", 1),
-        "residual + LayerNorm": ("indigo", 0),
-        "LayerNorm of the sum": ("indigo", 2),
-        "clipping": ("crimson", 2),
+        "none": ("muted", 0),
+        "BatchNorm before": ("cyan", 0),
+        "BatchNorm after": ("cyan", 2),
+        "LayerNorm before": ("indigo", 0),
+        "LayerNorm after": ("indigo", 2),
+        "residual": ("crimson", 0),
+        "residual + BatchNorm": ("cyan", 1),
+        "residual + LayerNorm": ("indigo", 1),
+        "LayerNorm of the sum": ("indigo", 3),
+        "clipping": ("muted", 2),
     },
 )
 
@@ -82,6 +83,7 @@ _LINE = 12  # characters of a label's line
 _TALL, _TALL_NARROW = 400, 340
 _DOTS = 16
 _FAR = 1.5  # so many times theory is worth a word
+_EVEN, _ODD = 0.005, 0.02  # ln of factors that count as one, and of a first or last factor that is another
 
 
 def remedy_knobs(values: Values) -> tuple[str, ...]:
@@ -102,7 +104,7 @@ def remedy_knobs(values: Values) -> tuple[str, ...]:
 @lru_cache(maxsize=16)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 140 if narrow else round((width - 292) / 2)
+    inner = width - 140 if narrow else round((width - 260) / 2)
 
     def panel(name: str) -> Panel:
         # The gradient walks from the last layer to the first, so its axis does too: both fans open to the right.
@@ -126,9 +128,9 @@ def _spec(width: int) -> Spec:
                 color=theme.color(),
             ),
             base.mark_line().encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash()),
-            base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
-                x=x, y=alt.Y(f"{name}_theory:Q", scale=scale), color=theme.ink("ink")
-            ),
+            alt.Chart(named("dots"))
+            .mark_point(filled=True, size=theme.DOT, opacity=1)
+            .encode(x=x, y=alt.Y(f"{name}:Q", scale=scale), color=theme.ink("ink"), opacity=theme.SHOWN),
             alt.Chart(named("ends"))
             .mark_text(
                 align="left",
@@ -191,21 +193,25 @@ def _figure(names: Sequence[str], measured: Remedied, predicted: RemediedTheory,
         "gradient": (measured.gradient_rms, predicted.gradient_rms),
     }
     parts: list[Part] = []
+    dots: list[Part] = []
     for k, name in enumerate(names):
         columns: Part = {}
+        theory: Part = {}
         for quantity, (rms, exact) in quantities.items():
             below, above = _band(rms[k])
             columns |= {
                 quantity: _visible(_pooled(rms)[k]),
                 f"{quantity}_low": _visible(below),
                 f"{quantity}_high": _visible(above),
-                f"{quantity}_theory": _visible(np.where(dotted, exact[k], np.nan)),
             }
+            theory[quantity] = _visible(exact[k, dotted])
         style = STYLES[name]
         parts.append(
             {"layer": layer, "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash), **columns}
         )  # fmt: skip
+        dots.append({"layer": layer[dotted], "name": name, "shown": True, **theory})
     extent: dict[str, object] = {}
+    hidden: Part = {"layer": [0], "name": "", "shown": False, **dict.fromkeys(quantities, np.nan)}
     ends: dict[str, object] = {
         "label": [textwrap.fill(name, _LINE) for name in names],
         "slot": [STYLES[name].slot for name in names],
@@ -213,16 +219,19 @@ def _figure(names: Sequence[str], measured: Remedied, predicted: RemediedTheory,
     for quantity, (rms, exact) in quantities.items():
         low, high = _extent(_pooled(rms), exact, *_band(rms))
         extent[quantity] = [low, high]
+        if not any(np.isfinite(np.asarray(part[quantity], float)).any() for part in dots):
+            hidden[quantity] = low  # a log axis needs a value
         ends[quantity] = _placed(_pooled(rms)[:, -1 if quantity == "signal" else 0], low, high)
     nothing = rows(
         layer=[0], name="", label="", slot=theme.MUTED, dash=0,
-        **{f"{quantity}{part}": np.nan for quantity in quantities for part in ("", "_low", "_high", "_theory")},
+        **{f"{quantity}{part}": np.nan for quantity in quantities for part in ("", "_low", "_high")},
     )  # fmt: skip
     return Figure(
         name="initialization/remedies",
         build=_spec,
         data={
             "layers": rows(*parts) if parts else nothing,
+            "dots": rows(*dots, hidden),
             "ends": rows(**ends) if names else nothing,
             "extent": rows(**extent),
             "titles": rows(
@@ -319,6 +328,28 @@ def _per_layer(end: float, start: float, layers: int) -> float:
     return float((end / start) ** (1 / layers))
 
 
+def _rate(run: Array, exact: Array) -> str:
+    """Write by what a layer multiplies a size, in walking order; a first or last layer unlike the others by itself."""
+    depth = len(run) - 1
+
+    def over(first: int, last: int) -> tuple[float, float]:
+        return tuple(_per_layer(line[last], line[first], last - first) for line in (run, exact))  # type: ignore[return-value]
+
+    usable = np.isfinite(exact) & (exact > 0) & np.isfinite(run) & (run > 0)
+    if depth > 3 and usable.all():
+        steps = np.diff(np.log(exact))
+        middle = float(steps[1:-1].mean())
+        odd = np.abs(steps[[0, -1]] - middle) > _ODD
+        if np.all(np.abs(steps[1:-1] - middle) < _EVEN) and odd.sum() == 1:
+            first, last = int(odd[0]), depth - int(odd[1])
+            most = over(first, last)
+            level = all(abs(math.log(factor)) < _EVEN for factor in most)
+            parts = ["level" if level else _cell(*most)]
+            single = f"×{_cell(*(over(0, 1) if odd[0] else over(depth - 1, depth)))}"
+            return ", then ".join([single, *parts] if odd[0] else [*parts, single])
+    return _cell(*over(0, depth))
+
+
 def _leaves(signal: Array, gradient: Array) -> str:
     """Name the layers at which a float32 run would leave its range, and float64 has."""
     found = []
@@ -336,7 +367,7 @@ def _leaves(signal: Array, gradient: Array) -> str:
 def _table(names: Sequence[str], measured: Remedied, predicted: RemediedTheory) -> str:
     signal, gradient = _pooled(measured.signal_rms), _pooled(measured.gradient_rms)
     depth = signal.shape[-1] - 1
-    lines = []
+    lines: list[list[str]] = []
     for k, name in enumerate(names):
         ways = (
             (signal[k], predicted.signal_rms[k]),
@@ -345,10 +376,7 @@ def _table(names: Sequence[str], measured: Remedied, predicted: RemediedTheory) 
         cells = [
             cell
             for run, exact in ways
-            for cell in (
-                _cell(_per_layer(run[-1], run[0], depth), _per_layer(exact[-1], exact[0], depth)),
-                _cell(float(run[-1]), float(exact[-1])),
-            )
+            for cell in (_rate(run, exact), _cell(float(run[-1]), float(exact[-1])))
         ]
         lines.append([f"**{name}**", *cells, _leaves(signal[k], gradient[k])])
     head = [
@@ -362,22 +390,26 @@ def _table(names: Sequence[str], measured: Remedied, predicted: RemediedTheory) 
     return table(head, lines)
 
 
-def _agreement(measured: Remedied, predicted: RemediedTheory, width: int) -> str:
-    """Say how far the ends of the lines are from theory."""
+def _agreement(names: Sequence[str], measured: Remedied, predicted: RemediedTheory, width: int) -> str:
+    """Say how far the ends of the lines are from theory, and which is furthest."""
     ends = np.concatenate([_pooled(measured.signal_rms)[:, -1], _pooled(measured.gradient_rms)[:, 0]])
     exact = np.concatenate([predicted.signal_rms[:, -1], predicted.gradient_rms[:, 0]])
     known = np.isfinite(ends) & np.isfinite(exact) & (ends > 0) & (exact > 0)
     if not known.any():
         return ""
-    ratio = ends[known] / exact[known]
-    low, high = float(ratio.min()), float(ratio.max())
-    text = f"At their ends the measured lines are {number(low)} to {number(high)} times theory. "
-    if high > _FAR or low < 1 / _FAR:
-        text += (
-            "Theory is for wide layers, and with BatchNorm after the activation for a large batch; at a depth of "
-            f"{measured.signal_rms.shape[-1] - 1} a width of {width} is still some way off. "
-        )
-    return text
+    ratio = np.where(known, ends, 1.0) / np.where(known, exact, 1.0)
+    low, high = float(ratio[known].min()), float(ratio[known].max())
+    text = f"At their ends the measured lines are {number(low)} to {number(high)} times theory"
+    if high <= _FAR and low >= 1 / _FAR:
+        return f"{text}. "
+    worst = int(np.argmax(np.abs(np.log(ratio))))
+    what = "signal" if worst < len(names) else "gradient"
+    depth = measured.signal_rms.shape[-1] - 1
+    return (
+        f"{text}, furthest the {what} of {names[worst % len(names)]}, {number(float(ends[worst]))} against "
+        f"{number(float(exact[worst]))}. Theory is for wide layers, and with BatchNorm after the activation for a large batch; "
+        f"depth / width is {number(depth / width)} here, and a wider stack comes closer. "
+    )
 
 
 class _Setting(NamedTuple):
@@ -425,6 +457,11 @@ class _Case(NamedTuple):
     def total(self) -> float:
         """What theory says the gradient's rms is multiplied by on its way to the first layer."""
         return float(self.gradient_theory[0] / self.gradient_theory[-1])
+
+    @property
+    def measured_total(self) -> float:
+        """What the measured gradient's rms is multiplied by on its way to the first layer."""
+        return _per_layer(float(self.gradient[0]), float(self.gradient[-1]), 1)
 
     @property
     def first_steps(self) -> tuple[float, float]:
@@ -487,7 +524,8 @@ def _norm_text(case: _Case) -> str:
         text += f". Measured: {number(found, 4)}"
     return (
         f"{text}. In rms this is ×{number(math.sqrt(limit))} a layer: the signal is level from the second layer on, and "
-        f"{_fate(math.sqrt(limit))}, ×{number(case.total)} over {_layers(case.depth)}."
+        f"{_fate(math.sqrt(limit))}, ×{number(case.total)} over {_layers(case.depth)}"
+        + (f", measured ×{number(case.measured_total)}." if case.measured_total < math.inf else ".")
     )
 
 
@@ -658,7 +696,7 @@ def remedy_blocks(
     blocks: list[Block] = [
         _figure(remedies, measured, predicted, caption),
         cut
-        + _agreement(measured, predicted, wide)
+        + _agreement(remedies, measured, predicted, wide)
         + "Measured, with theory in parentheses:\n\n"
         + _table(remedies, measured, predicted),
     ]

@@ -95,6 +95,14 @@ def _items(settings: Settings) -> Items:
     return tuple(sorted(settings.items()))
 
 
+# Ticks at powers of ten alone, which is what a low panel has room for.
+_POWERS = alt.Axis(
+    values=[float(f"1e{e}") for e in range(-12, 10)],
+    labelExpr=theme.POWER,
+    gridOpacity=theme.POWER_GRID,
+)
+
+
 def _log_extent(values: Array, low: float, high: float) -> tuple[float, float]:
     """Return the window of a log axis that holds ``low``, ``high`` and every value between the axis' limits."""
     seen = values[np.isfinite(values) & (values > 0)]
@@ -154,7 +162,7 @@ _ROWS = ("distinct", "spread", "loss")
 def _symmetry_spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 76 if narrow else round(0.4 * width)
-    inner = width - 184 if narrow else width - left - 278
+    inner = width - 184 if narrow else width - left - 232
     tall = 124
     extent = alt.Chart(named("extent")).mark_point(opacity=0).encode(color=theme.ink("muted"))
 
@@ -175,7 +183,7 @@ def _symmetry_spec(width: int) -> Spec:
         .mark_point(filled=True, size=46, opacity=1)
         .encode(x=x, y=y, color=theme.color(), tooltip=[alt.Tooltip("note:N", title="at the end")]),
         alt.Chart(named("ends"))
-        .mark_text(dy=-13, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600)
+        .mark_text(align="left", dx=7, dy=12, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600)
         .encode(x=x, y=y, text="label:N", color=theme.color()),
         _title("tracks"),
     ).properties(width=left, height=left if narrow else 3 * tall + 84, name="tracks")
@@ -200,7 +208,7 @@ def _symmetry_spec(width: int) -> Spec:
                 f"{name}:Q",
                 title=None,
                 scale=alt.Scale(type="log", nice=False),
-                axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, tickCount=4),
+                axis=_POWERS,
             )
         lines = alt.Chart(named("lines"))
         layers = [
@@ -209,11 +217,11 @@ def _symmetry_spec(width: int) -> Spec:
             .mark_rule(strokeDash=[5, 4], strokeWidth=1)
             .encode(y=height, color=theme.ink("muted"), opacity=theme.SHOWN),
             alt.Chart(named(f"{name}_rules"))
-            .mark_text(align="right", dx=-3, dy=9 if name == "loss" else -6, fontSize=theme.SMALL_SIZE - 0.5)
+            .mark_text(align="right", dx=-3, dy=-7 if name == "loss" else 9, fontSize=theme.SMALL_SIZE - 0.5)
             .encode(
                 x=alt.value(inner),
                 y=height,
-                text="label:N",
+                text=f"{'short' if narrow else 'label'}:N",
                 color=theme.ink("muted"),
                 opacity=theme.SHOWN,
             ),
@@ -305,9 +313,14 @@ def _symmetry_figure(found: _Symmetric, start: str, caption: str, monotone: bool
             {"step": _DRAWN.astype(np.int16), "distinct": np.where(count_of > 0, count_of, np.nan), **kept,
              "name": name, "slot": np.int8(look.slot), "dash": np.int8(look.dash), "chosen": name == start}
         )  # fmt: skip
+    if not np.isfinite(np.asarray(lines[at]["spread"], float)).any():
+        # A log axis needs a value: a line through one point, which draws nothing.
+        lines.append(
+            {**lines[at], "step": [0], "distinct": np.nan, "spread": TOLERANCE, "loss": np.nan, "name": ""}
+        )
     drawn = rows(*lines)
-    bottom, top = _log_extent(drawn["spread"].to_numpy(float), TOLERANCE / 10, 1.0)
-    least, most = _log_extent(drawn["loss"].to_numpy(float), ONE_UNIT / 2, COIN * 1.15)
+    bottom, top = _log_extent(drawn["spread"].to_numpy(float), TOLERANCE / 10, 2.0)
+    least, most = _log_extent(drawn["loss"].to_numpy(float), 0.1, 2.0)
     # Where a run has overflowed there is no last value; its name goes to the top.
     died = dict(zip(STARTS, run.diverged_at.tolist(), strict=True))
     final = {row: np.where(run.diverged_at < 0, getattr(run, row)[-1], np.inf) for row in _ROWS}
@@ -323,6 +336,8 @@ def _symmetry_figure(found: _Symmetric, start: str, caption: str, monotone: bool
     names = [name if died[name] < 0 else f"{name}: NaN at {died[name]}" for name in STARTS]
     # A log axis has no 0.
     zeros = [f"{name}: 0" if last == 0 else name for name, last in zip(names, final["spread"], strict=True)]
+    differ, least_of_one = f"{number(TOLERANCE)}: units differ", number(ONE_UNIT, 4)
+    floors = f"ln 2; below it {least_of_one}, the least for one unit"
     return Figure(
         name="initialization/symmetry",
         build=_symmetry_spec,
@@ -338,11 +353,11 @@ def _symmetry_figure(found: _Symmetric, start: str, caption: str, monotone: bool
                 distinct=[0.0, count * 1.08], spread=[bottom, top], loss=[least, most],
             ),
             "lines": drawn,
-            "distinct_rules": rows(distinct=[0.0], label="", shown=False),
-            "spread_rules": rows(spread=[TOLERANCE], label=f"{number(TOLERANCE)}: units differ", shown=True),
+            "distinct_rules": rows(distinct=[0.0], label="", short="", shown=False),
+            "spread_rules": rows(spread=[TOLERANCE], label=differ, short=differ, shown=True),
             "loss_rules": rows(
-                loss=[COIN, ONE_UNIT], label=["", f"{number(ONE_UNIT, 4)}: the least for one unit"],
-                shown=[True, monotone],
+                loss=[COIN, ONE_UNIT], label=[floors if monotone else "ln 2", ""],
+                short=[f"ln 2; {least_of_one} for one unit" if monotone else "ln 2", ""], shown=[True, monotone],
             ),
             "spread_theory": rows(step=linear, spread=found.predicted[linear], shown=True)
             if len(linear)
@@ -562,11 +577,10 @@ def _stack(
 @lru_cache(maxsize=16)
 def _train_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 172 if narrow else round((width - 402) / 2)
+    inner = width - 172 if narrow else round((width - 322) / 2)
     tall = 260 if narrow else 340
     scale = alt.Scale(type="log", nice=False)
-    axis = alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, tickCount=6)
-    y = alt.Y("loss:Q", title=None, scale=scale, axis=axis)
+    y = alt.Y("loss:Q", title=None, scale=scale, axis=_POWERS)
 
     def panel(name: str, x: alt.X, lines: list[Panel]) -> Panel:
         coin = alt.Chart(named("coin"))
@@ -614,6 +628,7 @@ def _train_spec(width: int) -> Spec:
                 x=depth,
                 y=y,
                 color=theme.color(),
+                opacity=theme.SHOWN,
                 tooltip=[
                     alt.Tooltip("name:N", title="scheme"),
                     alt.Tooltip("depth:Q", title="hidden layers"),
@@ -675,7 +690,7 @@ def _train_figure(
         look: Part = {"name": name, "slot": np.int8(styles[name].slot), "dash": np.int8(styles[name].dash)}
         loss, ends = _drawn(run.loss[:, s]), _drawn(sweep.loss[:, s])
         curves.append({"step": run.step.astype(np.int16), "loss": loss, **look})
-        depths.append({"depth": sweep.depth.astype(np.int8), "loss": ends, **look})
+        depths.append({"depth": sweep.depth.astype(np.int8), "loss": ends, "shown": True, **look})
         slot = styles[name].slot
         died = int(run.diverged_at[s])
         left.append((_or_top(loss[-1]), name if died < 0 else f"{name}: NaN at {died}", slot))
@@ -687,11 +702,16 @@ def _train_figure(
             stops.append(
                 (int(sweep.depth[stop]), _or_top(ends[stop]), f"{name} at {sweep.depth[stop]}: {why}", slot)
             )
+    # A log axis needs a value: a point of a line, which draws nothing.
+    if not any(np.isfinite(np.asarray(part["loss"], float)).any() for part in curves):
+        curves.append({**curves[0], "step": [0], "loss": COIN, "name": ""})
+    if not any(np.isfinite(np.asarray(part["loss"], float)).any() for part in depths):
+        depths.append({**depths[0], "depth": [here], "loss": COIN, "name": "", "shown": False})
     drawn, by_depth = rows(*curves), rows(*depths)
     seen = np.concatenate(
         [drawn["loss"].to_numpy(float), by_depth["loss"].to_numpy(float), [s[1] for s in stops]]
     )
-    low, high = _log_extent(seen, COIN / 3, COIN * 2)
+    low, high = _log_extent(seen, 0.1, COIN * 2)
 
     def placed(ends: Sequence[tuple[float, str, int]]) -> dict[str, object]:
         heights = _log_spread(np.array([min(end, high) for end, _, _ in ends]), 0.052, low, high)
@@ -752,7 +772,13 @@ def _factors(schemes: Schemes, activation: str, knobs: Items, depth: int) -> Arr
 
 
 def _train_text(
-    run: _Stack, sweep: _Sweep, schemes: Schemes, activation: str, knobs: Items, here: int
+    run: _Stack,
+    sweep: _Sweep,
+    schemes: Schemes,
+    activation: str,
+    knobs: Items,
+    here: int,
+    left_out: Sequence[str],
 ) -> str:
     names = [name for name, _ in schemes]
     factor = _factors(schemes, activation, knobs, here)
@@ -772,14 +798,15 @@ def _train_text(
             elif factor[s] < 1:
                 stopped.append((name, depth, float(factor[s]) ** depth))
         if len(gaps):
-            fate += f"; nor at {', '.join(map(str, gaps))}"
+            missed = ", ".join(map(str, gaps))
+            fate = f"{missed} only" if stop is None else f"{fate}; nor at {missed}"
         lines.append(
             [
                 f"**{name}**",
                 number(float(factor[s])) if math.isfinite(factor[s]) else "none",
                 number(float(run.loss[0, s])),
                 number(float(run.loss[-1, s])),
-                "NaN" if math.isnan(run.accuracy[s]) else f"{number(100 * float(run.accuracy[s]))}%",
+                "–" if math.isnan(run.accuracy[s]) else f"{number(100 * float(run.accuracy[s]))}%",
                 "never" if died < 0 else f"step {died}",
                 fate,
             ]
@@ -796,9 +823,18 @@ def _train_text(
         f" Gradient descent with one rate for all, one draw of the weights: near its border a depth is a matter of luck. "
         f"Depths tried: {', '.join(map(str, sweep.depth))}."
     )
-    head = ["", f"gradient, factor a layer (theory, over {here})", "loss at the start", "loss at the end", "points right",
+    if left_out:
+        text += f" {_not_trained(left_out)}"
+    mean = f", mean over {here} layers" if here > 1 else ""
+    head = ["", f"gradient, factor a layer (theory{mean})", "loss at the start", "loss at the end", "points right",
             "not finite from", "depth that stops learning"]  # fmt: skip
     return f"{text}\n\n{table(head, lines)}"
+
+
+def _not_trained(left_out: Sequence[str]) -> str:
+    """Say which schemes of the page this tab leaves out."""
+    verb = "is" if len(left_out) == 1 else "are"
+    return f"{' and '.join(left_out)} {verb} not trained here."
 
 
 def init_train_blocks(
@@ -810,6 +846,7 @@ def init_train_blocks(
     problem: str,
     lr: float,
     seed: int,
+    left_out: Sequence[str] = (),
 ) -> list[Block]:
     """Train the same stack from every scheme, at one depth and at all of ``DEPTHS``.
 
@@ -822,6 +859,7 @@ def init_train_blocks(
         problem: an entry of ``DATASETS``.
         lr: learning rate of gradient descent.
         seed: of data and weights.
+        left_out: schemes of the page that are not among ``schemes``, which the text says.
 
     Returns:
         the figure and its text; one line of text if no scheme is named.
@@ -832,7 +870,8 @@ def init_train_blocks(
     if len(schemes) > _MOST:
         raise ValueError(f"{len(schemes)} schemes: at most {_MOST}")
     if not schemes:
-        return ["Choose at least one scheme."]
+        choose = f"Choose at least one {'other ' if left_out else ''}scheme."
+        return [f"{_not_trained(left_out)} {choose}" if left_out else choose]
     which: Schemes = tuple((name, _items(own)) for name, own in schemes.items())
     tried = sorted({*DEPTHS, depth})
     edges = np.concatenate([[0.0], np.cumsum([2 + d for d in tried])])
@@ -867,9 +906,12 @@ def init_train_blocks(
     for name, own in which:
         factor = INITIALIZERS[name].at(**dict(own)).multiplier(WIDTH, WIDTH)
         if factor != 1:
-            caption += f" {name} trains the product W = {number(factor)} V; steps on V itself would be {number(factor**2)} as large."
+            caption += (
+                f" {name} trains the product W = {number(factor)} V; steps on V itself would be "
+                f"{number(factor**2)} as large."
+            )
     progress.report(1.0, "Trained")
     return [
         _train_figure(runs[depth], sweep, [name for name, _ in which], styles, depth, caption),
-        _train_text(runs[depth], sweep, which, activation, _items(knobs), depth),
+        _train_text(runs[depth], sweep, which, activation, _items(knobs), depth, left_out),
     ]

@@ -82,10 +82,10 @@ CLASS_RASTER = ("#2a78bd", "#d4641f")
 # The phase diagram: gradients fade, gradients grow; the opacity says how fast.
 PHASE_RASTER = ("#2a78bd", "#d4641f")
 
-# Labels of a log axis: 0.01, 1, 100, 1e3, 1e−3, and of the ticks between them only those at 2 and 5.
+# Labels of a log axis: 0.001, 1, 100, 1e3, 1e−4, and of the ticks between them only those at 2 and 5.
 _MANTISSA = "round(datum.value / pow(10, floor(log(datum.value) / LN10 + 1e-9)))"
 POWER = (
-    f"indexof([1, 2, 5], {_MANTISSA}) < 0 ? '' : datum.value >= 0.01 && datum.value < 1000 ? format(datum.value, '~g') : "
+    f"indexof([1, 2, 5], {_MANTISSA}) < 0 ? '' : datum.value >= 0.001 && datum.value < 1000 ? format(datum.value, '~g') : "
     "replace(replace(format(datum.value, '.0~e'), 'e+', 'e'), '-', '−')"
 )
 POWER_GRID = {"condition": {"test": f"{_MANTISSA} == 1", "value": 0.6}, "value": 0.0}

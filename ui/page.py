@@ -21,6 +21,7 @@ STYLE = """
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.7rem; }
 [data-testid="stSidebarHeader"] { min-height: 0; height: 2.2rem; padding-bottom: 0; }
 [data-testid="stSidebarContent"], .vega-bind, [data-testid="stVegaLiteChart"] { font-variant-numeric: tabular-nums; }
+[data-testid="stMarkdownContainer"] table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4.2rem 1rem 3rem; } }
 .vega-bind { display: flex; gap: .6rem; align-items: center; font-size: .85rem; }
 .vega-bind-name { min-width: 0 !important; width: auto !important; }

@@ -19,6 +19,7 @@ from charts.initialization_layers import (
 )
 from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS
+from core.knobs import number
 from core.propagation import propagate, propagate_theory
 from tests.charts.topics import HEX, marks
 
@@ -181,6 +182,20 @@ def test_rows_of_bars_stay_in_their_row():
     assert found.data["activations_rows"].zero.astype(str).str.contains("exactly 0").all()
 
 
+def test_the_bin_that_is_furthest_from_theory_is_told():
+    said = text("ridgelines", depth=50, width=64)
+    found = re.findall(
+        r"around (\S+) rms in layer (\d+), holds (\S+)% where theory has (\S+)%, (\S+) times", said
+    )
+    assert len(found) == 2
+    for _, layer, share, exact, ratio in found:
+        assert int(layer) in (1, 8, 15, 22, 29, 36, 43, 50)
+        assert float(share) / float(exact) == pytest.approx(float(ratio), rel=0.06)
+    assert "outside ±4 rms" in figure("ridgelines").key
+    rows = figure("ridgelines").data["gradients_rows"]
+    assert list(rows.heading[rows["first"]]) == ["layer"]
+
+
 def test_the_rms_of_a_row_is_that_of_the_networks():
     rows = figure("ridgelines", one_scheme="He normal", batch=64).data["gradients_rows"]
     known = propagate(
@@ -201,8 +216,9 @@ def test_a_run_that_leaves_float64_says_where():
 
 
 def test_a_relu_is_saturated_half_the_time_and_its_units_die_with_depth():
-    shares = figure("saturation", depth=50, width=64).data["shares"]
-    assert np.nanmin(shares.saturated_theory) == np.nanmax(shares.zero_theory) == 0.5
+    data = figure("saturation", depth=50, width=64).data
+    shares = data["shares"]
+    assert set(data["saturated_dots"].y) == set(data["zero_dots"].y) == {0.5}
     np.testing.assert_allclose(shares.saturated, shares.zero)
     assert (shares.dead <= shares.zero + 1e-12).all()
     for _, line in shares.groupby("name", observed=True):
@@ -216,13 +232,57 @@ def test_lines_that_coincide_are_named():
     assert "same shares" not in text("saturation", activation="tanh", schemes=("N(0, 1)", "He normal"))
 
 
+def test_lines_that_coincide_share_a_label():
+    data = figure("saturation").data
+    for panel, share in (("saturated", "saturated"), ("zero", "dead")):
+        labels = [str(label) for label in data[f"{panel}_ends"].label]
+        written = " ".join(labels[::-1])
+        last = data["shares"].groupby("name", observed=True)[share].last()
+        assert f"PyTorch Linear {number(100 * last['PyTorch Linear'], 2)}%" in written
+        assert re.search(r"N\(0, 1\), He, Glorot \S+%", written)
+        assert written.count("%") == 2
+        assert ("dead" in written) == (panel == "zero")
+        assert max(map(len, labels)) <= 27
+        assert (np.diff(np.sort(data[f"{panel}_ends"].y)) > 0.0499).all()
+
+
+def test_two_equal_panels_are_said():
+    assert "With ReLU every saturated slope is exactly 0" in text("saturation")
+    assert "exactly 0, so" not in text("saturation", activation="tanh")
+
+
+@pytest.mark.parametrize("name", ["step", "squared ReLU"])
+def test_activations_without_one_percent_of_a_slope(name):
+    said = text("saturation", activation=name, depth=6)
+    assert "Only slopes of exactly 0 count as saturated" in said
+    assert ("φ′ has no largest value" in said) == (name == "squared ReLU")
+    assert "under ReLU" not in said
+
+
+@pytest.mark.parametrize("view", ["saturation", "update ratio"])
+@pytest.mark.parametrize("schemes", [(), ("constant",), ("zeros",), ("N(0, 1)",)])
+@pytest.mark.parametrize("activation", ["step", "squared ReLU", "ReLU"])
+def test_every_axis_has_a_value_it_can_show(view, schemes, activation):
+    # An axis over nothing makes Vega complain of an infinite extent.
+    data = figure(view, schemes=schemes, activation=activation).data
+    dots = [frame for name, frame in data.items() if name.endswith("dots")]
+    assert dots
+    for frame in dots:
+        assert np.isfinite(frame.y).all()
+        assert len(frame)
+        assert frame.shown.any() == (len(schemes) > 0 and frame.name.iloc[0] in schemes)
+    if view == "update ratio":
+        assert (data["ratios"].y > 0).any()
+
+
 # Updates
 
 
 def test_the_ratio_follows_the_learning_rate():
     one, ten = (figure("update ratio", update_lr=lr).data["ratios"] for lr in (0.01, 0.1))
     np.testing.assert_allclose(ten.y, 10 * one.y)
-    np.testing.assert_allclose(ten.theory, 10 * one.theory)
+    one, ten = (figure("update ratio", update_lr=lr).data["dots"] for lr in (0.01, 0.1))
+    np.testing.assert_allclose(ten.y, 10 * one.y)
 
 
 def test_the_proposed_learning_rate_puts_the_middle_layer_at_the_rule():
@@ -233,10 +293,8 @@ def test_the_proposed_learning_rate_puts_the_middle_layer_at_the_rule():
 
 
 def test_relu_has_one_slope_at_every_scale():
-    ratios = figure("update ratio", schemes=("He normal", "Glorot normal")).data["ratios"]
-    he, glorot = (
-        ratios[ratios.name == name].theory.dropna().to_numpy() for name in ("He normal", "Glorot normal")
-    )
+    dots = figure("update ratio", schemes=("He normal", "Glorot normal")).data["dots"]
+    he, glorot = (dots[dots.name == name].y.to_numpy() for name in ("He normal", "Glorot normal"))
     np.testing.assert_allclose(he / he[0], glorot / glorot[0], rtol=1e-9)
 
 
@@ -248,14 +306,14 @@ def test_the_exponent_of_the_notes_is_computed():
     assert said.count("5.5e−76") == 1
     assert "5.53e−76 after 50 layers" in said
     lines = figure("exponent", depth=50, exponent_width=1024, exponent=1.0).data["linear_lines"]
-    own = lines[lines.name == "M^−1"]
+    own = lines[lines.name == "1/M"]
     assert own.theory.dropna().iloc[-1] == pytest.approx(
         1024.0 ** (-own.layer[own.theory.notna()].iloc[-1] / 2)
     )
     assert own.y.iloc[-1] == pytest.approx(2.0**-250, rel=0.5)
 
 
-@pytest.mark.parametrize(("panel", "flat"), [("linear", "M^−½"), ("chosen", "√(2/M)")])
+@pytest.mark.parametrize(("panel", "flat"), [("linear", "1/√M"), ("chosen", "√(2/M)")])
 def test_one_line_of_each_panel_is_flat(panel, flat):
     lines = figure("exponent", exponent_width=1024).data[f"{panel}_lines"]
     np.testing.assert_allclose(lines[lines.name == flat].theory.dropna(), 1.0, rtol=1e-6)
@@ -263,8 +321,15 @@ def test_one_line_of_each_panel_is_flat(panel, flat):
         assert not 0.1 < lines[lines.name == name].y.iloc[-1] < 10
 
 
+def test_few_narrow_networks_miss_the_large_ones():
+    said = text("exponent", exponent=0.5, exponent_width=16, depth=100, seeds=10)
+    assert "At L/M = 6.25 networks differ by large factors" in said
+    assert "misses the rare large ones" in said
+    assert "L/M" not in text("exponent", exponent_width=1024)
+
+
 def test_a_half_is_its_own_reference():
-    assert set(figure("exponent", exponent=0.5).data["linear_lines"].name) == {"M^−½", "√(2/M)"}
+    assert set(figure("exponent", exponent=0.5).data["linear_lines"].name) == {"1/√M", "√(2/M)"}
 
 
 # The grid
@@ -308,7 +373,7 @@ def test_the_known_verdicts():
 def test_every_scheme_is_in_a_row_or_named_as_left_out():
     found = figure("grid").data["cells"]
     listed = {name for label in set(found.label.astype(str)) for name in label.split(", ")}
-    left = re.search(r"Left out.*: (.*)\.", text("grid"))[1].split(", ")
+    left = re.search(r"Left out[^:]*: ([^.]*)\.", text("grid"))[1].split(", ")
     # "N(0, 1)" holds a comma of its own.
     whole = {name for name in INITIALIZERS if ", " not in name}
     assert whole <= listed | set(left)
@@ -339,11 +404,12 @@ def test_a_click_opens_a_cell():
         "params", []
     )
     (pick,) = [p for p in params if p["name"] == found.click]
-    assert pick["select"]["fields"] == ["scheme", "activation"]
+    assert pick["select"]["fields"] == ["scheme", "activation", "depth"]
     for cell in found.data["cells"].to_dict("records"):
         values = grid_click({name: cell[name] for name in pick["select"]["fields"]})
         assert values["activation"] == cell["activation"]
         assert values["schemes"][0] == cell["scheme"]
+        assert values["depth"] == KNOBS["grid_depth"].default
         assert "He normal" in values["schemes"]
         assert set(values["schemes"]) <= set(INITIALIZERS)
 
@@ -355,7 +421,20 @@ def test_a_click_opens_a_cell():
         {"scheme": "He normal"},
         {"scheme": "none", "activation": "ReLU"},
         {"scheme": None, "activation": 3},
+        {"depth": 30},
     ],
 )
 def test_a_click_beside_the_cells_does_nothing(point):
     assert grid_click(point) == {}
+
+
+def test_a_click_opens_the_depth_of_the_grid():
+    cell = figure("grid", grid_depth=7).data["cells"].iloc[0].to_dict()
+    assert grid_click(cell)["depth"] == 7
+    for depth in (None, 0, 101, 2.5, "7", True):
+        assert "depth" not in grid_click({**cell, "depth": depth})
+
+
+def test_the_row_of_the_identity_is_explained():
+    assert "iterates h ← φ(h)" in text("grid")
+    assert "iterates" not in text("grid", sigma_b=0.5)

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -23,8 +24,8 @@ def settings(name):
     return {knob.name: float(knob.default) for knob in ACTIVATIONS[name].knobs}
 
 
-def blocks(name="tanh", w=2.0, b=0.05, angle=60.0, layers=8, seed=0):
-    return phase_blocks(name, settings(name), w, b, angle, layers, seed)
+def blocks(name="tanh", w=2.0, b=0.05, angle=60.0, layers=8, seed=0, schemes=None):
+    return phase_blocks(name, settings(name), w, b, angle, layers, seed, schemes or {})
 
 
 def figures(*args, **kwargs):
@@ -222,7 +223,7 @@ def test_phases_are_named_where_they_are(name, expected):
             ("ReLU", 2.0, 0.0),
             ["**critical**", "q* = 1", "Without biases, as here, c goes to 1 whatever σ_w is"],
         ),
-        (("ReLU", 1.0, 0.3), ["**decays**", "q* = 0.6", "0.5·σ_w²", "Without biases c goes to 1"]),
+        (("ReLU", 1.0, 0.3), ["**decays**", "q* = 0.6", "0.5·σ_w²"]),
         (("ReLU", 2.0, 0.3), ["**critical**", "q* = ∞", "grows there by σ_b² a layer"]),
         (("ReLU", 3.0, 0.0), ["**explodes**", "q* = ∞", "χ₁ = 1.5", "grows e-fold in 2.47 layers"]),
         (("step", 2.0, 0.0), ["**no gradient**", "χ₁ = 0", "part all the same"]),
@@ -237,6 +238,107 @@ def test_the_text_says_what_is_there(view, phrases):
     for phrase in phrases:
         assert phrase in text, text
     assert "nan" not in text.lower().replace("standard", "")
+
+
+def test_what_holds_without_biases_is_said_without_biases():
+    assert "Without biases" in words("ReLU", 2.0, 0.0)
+    assert "The three regimes are one line" in words("ReLU", 2.0, 0.0)
+    assert "Without biases" not in words("ReLU", 1.0, 0.3)
+    lines = figures("ReLU", 2.0, 0.0)[1].data["layers"]
+    first, *others = (part.c.to_numpy() for _, part in lines.groupby("name", observed=True))
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-9)
+
+
+def test_networks_that_agree_are_not_measured_in_standard_errors():
+    said = words("ReLU", 2.0, 0.0, 0.0)
+    assert "all networks agree" in said
+    assert "apart" not in said
+
+
+def test_a_large_distance_has_its_reason():
+    said = words("ReLU", 2.0, 0.05, 60.0, 40)
+    assert "standard errors apart" in said
+    assert "Theory is for infinite width." in said
+    assert "0.4 at layer 40" in said
+    assert re.search(r"there 1\d of 16 lie above theory", said)
+    assert "infinite width" not in words("tanh", 1.0, 0.0, 60.0, 10)
+
+
+def test_depth_scales_are_sizes():
+    said = words("ReLU", 2.0, 0.05)
+    assert "| 1.44 | decays |" in said
+    assert "| 1.44, growing | explodes |" in said
+    assert "−1.44" not in said
+    assert "1/|ln χ₁| = 1.44" in words("ReLU", 4.0, 0.0)
+    assert "| none |" in words("squared ReLU", 1.0, 0.0)
+
+
+def test_a_correlation_of_rounding_is_zero():
+    said = words("tanh", 6.0, 0.0, 90.0)
+    assert "c⁰ = 0 (90°)" in said
+    assert not re.search(r"c\S* = \d\S*e−1", said)
+
+
+# The schemes of the page
+
+SCHEMES = {"N(0, 1)": (64.0, 0.0), "He normal": (2.0, 0.0), "He uniform": (2.0, 0.0), "PyTorch Linear": (1 / 3, 0.0),
+           "constant": (math.nan, 0.0)}  # fmt: skip
+
+
+def test_schemes_are_marked_where_they_are():
+    figure, *_ = figures(schemes=SCHEMES)
+    marks = figure.data["schemes"]
+    assert marks.shown.all()
+    assert dict(zip(marks.label.astype(str), marks.w, strict=True)) == {
+        "He normal and 1 more": 2.0, "PyTorch Linear": pytest.approx(1 / 3)
+    }  # fmt: skip
+    said = words(schemes=SCHEMES)
+    assert (
+        "the page's schemes at fan_in × variance of a weight and σ_b²: He normal, He uniform, PyTorch Linear"
+        in said
+    )
+    assert "Off the map, as (σ_w², σ_b²): N(0, 1) (64, 0)." in said
+    assert "constant" not in figure.caption
+    assert "N(0, 1) (64, 0); He normal (2, 0)" in figure.caption
+    base, *_ = figures()
+    assert not base.data["schemes"].shown.any()
+    assert "page" not in words() + base.caption
+    assert base.spec(1080) == figure.spec(1080)
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.05, 0.9, 1.0, 2.0])
+def test_names_of_schemes_stand_apart(bias):
+    many = {f"scheme number {k}": (w, bias) for k, w in enumerate((0.0, 0.01, 0.4, 1.0, 1.1, 5.9))}
+    marks = figures(schemes=many)[0].data["schemes"]
+    for height in ("name_wide", "name_narrow"):
+        assert marks[height].between(-0.05, 2.05).all()
+        for one in marks.itertuples():
+            for other in marks.itertuples():
+                if one.Index < other.Index and abs(getattr(one, height) - getattr(other, height)) < 0.06:
+                    apart = abs(one.name_w - other.name_w)
+                    assert apart >= 0.12 * len(min(one, other, key=lambda mark: mark.name_w).label)
+
+
+# Two inputs
+
+
+def test_the_walk_of_theory_is_drawn_from_layer_to_layer():
+    walks = figures("tanh", 3.0, 0.2, 45.0, 20)[1].data["walks"]
+    border = float(critical_line(ACTIVATIONS["tanh"], [0.2])[0])
+    for name, factor in (("below", 0.5), ("critical", 1.0), ("above", 2.0)):
+        expected = correlation_theory(ACTIVATIONS["tanh"], math.cos(math.pi / 4), 20, factor * border, 0.2).c
+        part = walks[walks.name == name]
+        np.testing.assert_allclose(part.before, expected[:-1], atol=1e-12)
+        np.testing.assert_allclose(part.c, expected[1:], atol=1e-12)
+        assert list(part.layer) == list(range(20))
+
+
+def test_lines_are_named_in_both_panels():
+    spec = figures()[1].spec(1080)
+    for panel in spec["hconcat"]:
+        named = [layer["data"]["name"] for layer in panel["layer"] if layer["mark"]["type"] == "text"]
+        assert "ends" in named
 
 
 def test_a_linear_network_is_not_said_to_align_inputs():

@@ -123,9 +123,8 @@ def test_lines_and_dots_are_those_of_core():
     scheme = INITIALIZERS["He normal"]
     run = propagate_remedied(ACTIVATIONS["tanh"], scheme, chosen, **setting, seeds=4, seed=7)
     exact = remedied_theory(ACTIVATIONS["tanh"], scheme, chosen, **setting)
-    frame = figure(
-        activation="tanh", scheme="He normal", remedies=names, branch_scale=0.5, clip=2.0, seed=7
-    ).data["layers"]
+    drawn = figure(activation="tanh", scheme="He normal", remedies=names, branch_scale=0.5, clip=2.0, seed=7)
+    frame = drawn.data["layers"]
     for k, name in enumerate(names):
         rows = frame[frame.name == name]
         assert list(rows.layer) == list(range(13))
@@ -134,7 +133,10 @@ def test_lines_and_dots_are_those_of_core():
             ("gradient", run.gradient_rms, exact.gradient_rms),
         ):
             np.testing.assert_allclose(rows[quantity], pooled(rms)[k], rtol=1e-12)
-            np.testing.assert_allclose(rows[f"{quantity}_theory"], theory[k], rtol=1e-12)
+            dots = drawn.data["dots"]
+            dots = dots[(dots.name == name) & dots.shown]
+            np.testing.assert_allclose(dots[quantity], theory[k, dots.layer.to_numpy(int)], rtol=1e-12)
+            assert len(dots) > 10
             low, high = np.quantile(rms[k], (0.1, 0.9), axis=0)
             np.testing.assert_allclose(rows[f"{quantity}_low"], low, rtol=1e-12)
             np.testing.assert_allclose(rows[f"{quantity}_high"], high, rtol=1e-12)
@@ -146,8 +148,8 @@ def test_axes_hold_everything_that_is_drawn(case):
     data = figure(**case).data
     for quantity in ("signal", "gradient"):
         low, high = data["extent"][quantity]
-        columns = [f"{quantity}{part}" for part in ("", "_low", "_high", "_theory")]
-        seen = data["layers"][columns].to_numpy()
+        columns = [f"{quantity}{part}" for part in ("", "_low", "_high")]
+        seen = np.append(data["layers"][columns].to_numpy(), data["dots"][quantity].to_numpy())
         seen = seen[np.isfinite(seen)]
         inside = (low <= seen * (1 + 1e-9)) & (seen <= high * (1 + 1e-9))
         assert inside.all() or seen.min() < 1e-300 or seen.max() > 1e300
@@ -171,7 +173,52 @@ def test_a_label_breaks_between_words():
     assert max(len(line) for label in labels for line in label.split("\n")) <= 12
 
 
+def test_remedies_have_hues_that_the_default_schemes_of_the_page_leave_free():
+    taken = {theme.SLOTS[hue] for hue in ("vermilion", "blue", "green", "purple", "ochre")}
+    assert not taken & {style.slot for style in STYLES.values()}
+
+
+@every_case
+def test_every_axis_has_a_value_it_can_show(case):
+    # An axis over nothing makes Vega complain of an infinite extent.
+    data = figure(**case).data
+    for quantity in ("signal", "gradient"):
+        for name in ("layers", "dots", "extent"):
+            assert (data[name][quantity] > 0).any(), name
+
+
 # Texts
+
+
+def row(name, **case):
+    (line,) = [line for line in text(**case).split("\n") if line.startswith(f"| **{name}** |")]
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_a_first_layer_unlike_the_others_is_said_by_itself():
+    setting = {"depth": 12, "width": 24, "batch": 32}
+    remedy = [REMEDIES["LayerNorm before"]]
+    run = propagate_remedied(
+        ACTIVATIONS["ReLU"], INITIALIZERS["Glorot normal"], remedy, **setting, seeds=4, seed=0
+    )
+    signal, gradient = pooled(run.signal_rms)[0], pooled(run.gradient_rms)[0]
+    cells = row("LayerNorm before")
+    first = f"×{number(signal[1] / signal[0])} ({number(math.sqrt(0.5))})"
+    assert cells[0].startswith(f"{first}, then ")
+    rest = number((gradient[1] / gradient[12]) ** (1 / 11))
+    assert cells[2] == f"{rest} (1), then ×{number(gradient[0] / gradient[1])} ({number(math.sqrt(0.5))})"
+    assert row("LayerNorm before", depth=50, width=64, batch=64, seeds=10)[0].endswith(", then level")
+    assert "then" not in " ".join(row("residual"))
+
+
+def test_the_line_that_is_furthest_from_theory_is_named():
+    said = text(depth=50, width=64, batch=64, seeds=10)
+    found = re.search(
+        r"to ([\d.]+) times theory, furthest the gradient of LayerNorm before, (\S+) against 0.707", said
+    )
+    assert float(found[2]) / math.sqrt(0.5) == pytest.approx(float(found[1]), rel=0.01)
+    assert "depth / width is 0.781" in said
+    assert f"over 50 layers, measured ×{found[2]}." in said
 
 
 def test_the_table_has_measurement_and_theory():
@@ -241,7 +288,8 @@ def test_weights_without_a_theory():
     for scheme in ("constant", "identity"):
         said = text(scheme=scheme)
         assert f"The weights of {scheme} are not independent with mean 0" in said
-        assert figure(scheme=scheme).data["layers"].signal_theory.isna().all()
+        dots = figure(scheme=scheme).data["dots"]
+        assert dots[dots.shown][["signal", "gradient"]].isna().all(axis=None)
     assert "weights of 0 leave nothing to normalize" in text(**CASES[5])
 
 

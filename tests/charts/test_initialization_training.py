@@ -262,6 +262,37 @@ def test_the_symmetry_caption_states_every_parameter():
     assert "0.3)" in leaky.caption
 
 
+@every_case
+def test_every_line_has_a_value_its_axis_can_show(case):
+    # An axis over nothing makes Vega complain of an infinite extent.
+    lines = symmetry(**case)[0].data["lines"]
+    for chosen in (True, False):
+        part = lines[lines.chosen == chosen]
+        assert (part.spread > 0).any()
+        assert (part.loss > 0).any()
+
+
+@pytest.mark.parametrize("units", [2, 8])
+def test_equal_units_have_an_axis_of_differences(units):
+    figure = symmetry(start="constant", units=units, activation="sigmoid")[0]
+    part = figure.data["lines"][figure.data["lines"].chosen]
+    assert part[part.name == "constant"].spread.isna().all()
+    assert list(part[part.name == ""].spread) == [TOLERANCE]
+    check(figure)
+
+
+def test_log_axes_have_ticks_at_powers_of_ten(blocks):
+    for figure in (symmetry()[0], blocks[0]):
+        axes = re.findall(r'"values": \[([^\]]*)\]', json.dumps(figure.spec(1040)))
+        assert axes
+        for values in axes:
+            exponents = [math.log10(float(v)) for v in values.split(",")]
+            np.testing.assert_allclose(exponents, np.round(exponents), atol=1e-9)
+        extent = figure.data["extent"].loss
+        assert extent.min() <= 0.1
+        assert extent.max() >= 1
+
+
 def test_specifications_do_not_change():
     a, b = symmetry()[0], symmetry(start="random", units=16, activation="GELU", seed=7)[0]
     assert a.build is b.build
@@ -315,9 +346,36 @@ def test_every_number_is_that_of_a_network_alone(schemes, activation, lr, proble
         later = [d for d in last if not able or d > max(able)]
         assert stops.get(name) == (later[0] if later else None)
         fate = table[name][5]
-        assert fate.startswith(str(later[0]) if later else "none")
-        missed = [d for d in last if able and d < max(able) and d not in able]
-        assert (f"nor at {', '.join(map(str, missed))}" in fate) == bool(missed)
+        missed = ", ".join(str(d) for d in last if able and d < max(able) and d not in able)
+        if later:
+            assert fate.startswith(str(later[0]))
+            assert fate.endswith(f"; nor at {missed}") == bool(missed)
+        else:
+            assert fate == (f"{missed} only" if missed else "none")
+
+
+@pytest.mark.usefixtures("_few_depths")
+def test_schemes_that_are_left_out_are_named():
+    settings = {"He normal": {}}
+
+    def said(left_out, schemes=settings):
+        args = (STYLES, "ReLU", {}, 4, "circles", 0.05, 0)
+        return init_train_blocks(schemes, *args, left_out=left_out)[-1]
+
+    assert "LSUV is not trained here." in said(("LSUV",))
+    assert "not trained" not in said(())
+    assert said(("LSUV",), {}) == "LSUV is not trained here. Choose at least one other scheme."
+
+
+def test_the_head_of_the_table_says_over_what_the_mean_is_taken(blocks):
+    assert "| gradient, factor a layer (theory, mean over 4 layers) |" in blocks[1]
+
+
+@pytest.mark.usefixtures("_few_depths")
+def test_a_share_without_a_value_is_a_dash():
+    table = cells(stacks(depth=12)[1])
+    assert table["N(0, 1)"][3] == "–"
+    assert table["He normal"][3].endswith("%")
 
 
 def test_the_table_has_the_factor_of_theory(blocks):
