@@ -38,6 +38,8 @@ from core.normalization import BATCHNORM_CONVENTIONS
 _PLACEMENTS = 200
 _CLEAR = 5  # pixels between a panel and its step axis
 _BARS = 25  # odd: outputs that are all equal fill the one in the middle
+_LEAST = 0.2  # that a panel of outputs spans; γ = 0 makes them all equal
+_VISIBLE = 1e-3  # of σ²: an ε above this is seen in the output
 _TRACE = 0.1  # of σ or σ²: where the trace of an outlier is said to end
 
 KNOBS = (
@@ -159,8 +161,8 @@ def _layout(values: Values) -> tuple[Group, ...]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 160 if narrow else round((width - 326) * 0.64)
-    right = width - 160 if narrow else width - 326 - left
+    left = width - 160 if narrow else round((width - 296) * 0.64)
+    right = width - 160 if narrow else width - 296 - left
     tall = 176
 
     # The axis keeps clear of the lowest label of the vertical one, which would run into its first.
@@ -242,6 +244,7 @@ def _spec(width: int) -> Spec:
 
     count = alt.X("count:Q", title="batches", axis=alt.Axis(grid=False, tickCount=3, offset=_CLEAR))
     margin = alt.layer(
+        alt.Chart(named("span")).mark_point(opacity=0).encode(y=alt.Y("y:Q")),
         alt.Chart(named("margin"))
         .mark_bar(opacity=0.7, orient="horizontal")
         .encode(
@@ -353,9 +356,9 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         "output": {"evaluation": ("eval_output", "blue"), "truth": ("true_output", "ink")},
     }.items():
         drawn = frame[[c for c in frame.columns if c.endswith(f"_{panel}") or c.startswith(f"{panel}_")]]
-        if panel == "output":
-            drawn = drawn.assign(low=placed.min(), high=placed.max())
         low, high = float(np.nanmin(drawn.to_numpy())), float(np.nanmax(drawn.to_numpy()))
+        if panel == "output":
+            low, high = _widened(min(low, float(placed.min())), max(high, float(placed.max())))
         at = np.array([float(frame[column].iloc[-1]) for column, _ in lines.values()])
         places = spread(at, 0.1 * (high - low), low, high)
         labels += [
@@ -366,8 +369,8 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     evaluated = float(stream.eval_output[-1])
     # A bar is never thinner than a fiftieth of the panel, which reaches to the evaluation.
-    reach = max(high, evaluated) - min(low, evaluated)
-    width = max(high - low, 0.2, reach * _BARS / 50 if np.isfinite(reach) else 0.0)
+    ends = _widened(min(low, evaluated), max(high, evaluated))
+    width = max(high - low, _LEAST, (ends[1] - ends[0]) * _BARS / 50 if np.all(np.isfinite(ends)) else 0.0)
     center = (low + high) / 2
     edges_low, edges_high, counts = bins(placed, center - width / 2, center + width / 2, _BARS)
     kept = counts > 0
@@ -389,11 +392,12 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
             "verdict": rows(y=[evaluated], label=[f"eval {number(evaluated)}"], slot=theme.SLOTS["blue"]),
             "reach": rows(
                 step=[0, 0],
-                y=[
+                y=_widened(
                     min(low, float(np.nanmin(stream.eval_output))),
                     max(high, float(np.nanmax(stream.eval_output))),
-                ],
+                ),
             ),
+            "span": rows(y=ends),
             "titles": rows(
                 mean=["Batch mean, running mean"],
                 var=["Batch variance, running variance"],
@@ -417,6 +421,17 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
     )
 
 
+def _widened(low: float, high: float) -> tuple[float, float]:
+    """Return the ends of an axis of outputs, as far apart as it spans at least."""
+    more = max(0.0, _LEAST - (high - low)) / 2
+    return low - more, high + more
+
+
+def _counted(count: float, noun: str) -> str:
+    """Write how many there are of something, one or several."""
+    return f"{number(count)} {noun}{'' if number(count) == '1' else 's'}"
+
+
 def _band(source: Source) -> str:
     """Say what the gray band holds."""
     if len(source.parts) > 1:
@@ -436,7 +451,7 @@ def _caption(values: Values) -> str:
     drift = ", ".join(("", told)) if (told := kind.told(_changes(values))) else ""
     sits = "inside" if values["in_batch"] else "outside"
     return (
-        f"Feature: {feature}{drift}; batch size {values['batch_size']}, {values['steps']} steps, "
+        f"Feature: {feature}{drift}; batch size {values['batch_size']}, {_counted(whole(values, 'steps'), 'step')}, "
         f"{values['convention']} convention, {_momenta(values)}; running statistics start at "
         f"({knob('running_mean')}, {knob('running_var')}); γ {knob('gamma')}, β {knob('beta')}, ε {knob('eps')}; "
         f"sample x = {knob('probe')} {sits} its training batch, never in the running statistics; seed {values['seed']}."
@@ -446,19 +461,24 @@ def _caption(values: Values) -> str:
 def _reading(values: Values, stream: BatchStream, theory: BatchStreamTheory, placed: np.ndarray) -> str:
     truth, evaluated = float(stream.true_output[-1]), float(stream.eval_output[-1])
     finite = placed[np.isfinite(placed)]
-    exact = probe_distribution(**_placement(values, stream))
+    placement = _placement(values, stream)
+    exact = probe_distribution(**placement, eps=real(values, "eps"))
     spread_text = f" ± {number(float(finite.std(ddof=1)))}" if len(finite) > 1 else ""
     theory_text = (
         f" (in theory {number(exact.mean)} ± {number(exact.std)})"
         if np.isfinite(exact.mean) and np.isfinite(exact.std)
         else ""
     )
+    no_eps = " and no ε" if real(values, "eps") > _VISIBLE * placement["sigma"] ** 2 else ""
     sentences = [
-        f"In training the sample comes out as {number(float(finite.mean()))}{spread_text} over {_PLACEMENTS} batches"
+        f"γ = 0: every output is β = {number(real(values, 'beta'))}, in training as in evaluation."
+        if not real(values, "gamma")
+        else f"In training the sample comes out as {number(float(finite.mean()))}{spread_text} over {_PLACEMENTS} batches"
         f"{theory_text}, in evaluation after step {values['steps']} as **{number(evaluated)}**; with the true mean and "
-        f"variance it would be {number(truth)}."
+        f"variance{no_eps} it would be {number(truth)}."
     ]
-    sentences.append(_nearness(values, stream))
+    if real(values, "gamma"):
+        sentences += [*_few(values), _nearness(values, stream)]
     if cycle := _cycle_text(values):
         sentences.append(cycle)
     stored = [
@@ -470,6 +490,20 @@ def _reading(values: Values, stream: BatchStream, theory: BatchStreamTheory, pla
     ]
     sentences.append(f"The running mean is {stored[0]}, the running variance {stored[1]}.")
     return " ".join(sentences)
+
+
+def _few(values: Values) -> list[str]:
+    """Explain outputs whose size ε alone bounds: those of a sample outside a batch of one, two or three."""
+    size, root = whole(values, "batch_size"), number(math.sqrt(real(values, "eps")))
+    if values["in_batch"] or size > 3:
+        return []
+    if size == 1:
+        return [f"A batch of one has variance 0: the sample less that one value is divided by √ε = {root}."]
+    missing = "no mean and no finite spread" if size == 2 else "no finite spread"
+    return [
+        f"A batch of {size} can have a variance near 0, and then the sample less its mean is divided by little more than "
+        f"√ε = {root}: for ε → 0 the output has {missing}, and rare batches decide what is measured."
+    ]
 
 
 def _nearness(values: Values, stream: BatchStream) -> str:
@@ -495,7 +529,8 @@ def _nearness(values: Values, stream: BatchStream) -> str:
 
 def _swings(values: Values) -> bool:
     """Tell whether the mean has begun to swing."""
-    return DRIFTS[word(values, "drift")].periodic and whole(values, "steps") > whole(values, "shift_step")
+    periodic = DRIFTS[word(values, "drift")].periodic and bool(values["amplitude"])
+    return periodic and whole(values, "steps") > whole(values, "shift_step")
 
 
 def _cycle_text(values: Values) -> str:
@@ -506,7 +541,7 @@ def _cycle_text(values: Values) -> str:
     gain, lag = cycle_response(weight, real(values, "period"))
     return (
         f"Of the swing of ±{number(abs(real(values, 'amplitude')))} the running mean keeps {number(100 * gain)}% in the "
-        f"long run, {number(lag)} steps late."
+        f"long run, {_counted(lag, 'step')} late."
     )
 
 
@@ -548,8 +583,9 @@ def _events(stream: BatchStream, values: Values) -> tuple[str, ...]:
     events = [text] if (text := _outlier_event(values, stream)) else []
     if stream.undefined.any():
         events.append(
-            f"**Batch size 1**: the unbiased variance of step {int(np.argmax(stream.undefined)) + 1} is 0/0, so the "
-            "running variance stays as it is. PyTorch refuses with “Expected more than 1 value per channel when training”."
+            f"**Batch size 1**: the unbiased variance of every batch ({int(stream.undefined.sum())} of "
+            f"{len(stream.undefined)}) is 0/0, so the running variance stays as it is. PyTorch refuses with “Expected more "
+            "than 1 value per channel when training”."
         )
     elif values["batch_size"] == 1 and values["in_batch"]:
         events.append(
@@ -559,6 +595,9 @@ def _events(stream: BatchStream, values: Values) -> tuple[str, ...]:
     if stream.first_nonfinite is not None:
         events.append(f"**Not a finite number** from step {stream.first_nonfinite} on.")
     return tuple(events)
+
+
+_UPDATE = r"What is stored follows $\hat\mu \leftarrow (1-a)\,\hat\mu + a\,\mu_B$"
 
 
 def _why(values: Values, stream: BatchStream, theory: BatchStreamTheory) -> str:
@@ -585,10 +624,15 @@ def _why(values: Values, stream: BatchStream, theory: BatchStreamTheory) -> str:
             r"The cumulative average weighs all batches alike, $\hat\mu_t = \frac1t\sum_{s\le t}\mu_s$: the start is "
             rf"forgotten after one batch, and a drift is remembered forever. Here $\mathrm E[\hat\mu_{{{t}}}] = {expected}$."
         )
+    elif not weight:
+        lines.append(
+            rf"{_UPDATE} with $a = 0$ ({_momenta(values)}): nothing of a batch is stored, and the start stays, "
+            rf"$\mathrm E[\hat\mu_{{{t}}}] = {expected}$."
+        )
     else:
         lines.append(
-            r"What is stored follows $\hat\mu \leftarrow (1-a)\,\hat\mu + a\,\mu_B$, so the start fades as $(1-a)^t$, "
-            rf"with $a = {knob('weight')}$ ({_momenta(values)}) and $(1-a)^{{{t}}} = {latex((1 - weight) ** t)}$."
+            rf"{_UPDATE}, so the start fades as $(1-a)^t$, with $a = {knob('weight')}$ ({_momenta(values)}) and "
+            rf"$(1-a)^{{{t}}} = {latex((1 - weight) ** t)}$."
         )
         if len(source.parts) > 1:
             lines.append(
@@ -628,10 +672,10 @@ def _since(values: Values, name: str) -> int:
 
 def _shift_fades(values: Values, theory: BatchStreamTheory, weight: float) -> str:
     t, since = whole(values, "steps"), _since(values, "shift_step")
-    if since <= 0:
+    if since <= 0 or not values["shift"]:
         return _still(values, theory, weight)
     return (
-        rf"Since the shift, {since} steps ago, the old mean fades too: $(1-a)^{{{since}}} = "
+        rf"Since the shift, {_counted(since, 'step')} ago, the old mean fades too: $(1-a)^{{{since}}} = "
         rf"{latex((1 - weight) ** since)}$ of it is left, and $\mathrm E[\hat\mu_{{{t}}}] = "
         rf"{latex(float(theory.running_mean[-1]), 4)}$ on the way to "
         f"{number(real(values, 'mu') + real(values, 'shift'))}."
@@ -642,12 +686,12 @@ def _scale_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
     t, since = whole(values, "steps"), _since(values, "shift_step")
     still = _still(values, theory, weight)
     rule, size = BATCHNORM_CONVENTIONS[word(values, "convention")], whole(values, "batch_size")
-    if since <= 0 or (rule.unbiased and size == 1):
+    if since <= 0 or values["factor"] == 1 or (rule.unbiased and size == 1):
         return still
     share = 1.0 if rule.unbiased else (size - 1) / size
     target = share * (real(values, "factor") * real(values, "sigma")) ** 2
     return (
-        f"{still}\n\nThe variance changed {since} steps ago. Of what was stored then "
+        f"{still}\n\nThe variance changed {_counted(since, 'step')} ago. Of what was stored then "
         rf"$(1-a)^{{{since}}} = {latex((1 - weight) ** since)}$ is left:"
         "\n\n"
         rf"$$\mathrm E[\hat\sigma^2_{{{t}}}] = (1-a)^{{{since}}}\cdot"
@@ -658,7 +702,7 @@ def _scale_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
 
 def _cycle_lags(values: Values, theory: BatchStreamTheory, weight: float) -> str:
     t, period = whole(values, "steps"), whole(values, "period")
-    if not weight or not _swings(values):
+    if not _swings(values):
         return _still(values, theory, weight)
     gain, lag = cycle_response(weight, period)
     return (
@@ -666,7 +710,7 @@ def _cycle_lags(values: Values, theory: BatchStreamTheory, weight: float) -> str
         "\n\n"
         rf"$$\left|\frac{{a}}{{1-(1-a)\,e^{{-i\omega}}}}\right| = {latex(gain)},$$"
         "\n\n"
-        f"and what it keeps comes {number(lag)} steps late. Of this run one expects "
+        f"and what it keeps comes {_counted(lag, 'step')} late. Of this run one expects "
         rf"$\mathrm E[\hat\mu_{{{t}}}] = {latex(float(theory.running_mean[-1]), 4)}$."
     )
 
@@ -764,7 +808,8 @@ SCENARIOS = (
     Scenario(
         "An outlier",
         "One value of batch 30 lies 50 standard deviations out. Training forgets it with the batch; in evaluation all "
-        "samples are squeezed together until the running variance has let go of it.",
+        "samples are squeezed together until the running variance has let go of it. The variance of that one batch is so "
+        "large that all others lie flat at the bottom of their panel.",
         {"drift": "outlier", "outlier": 50.0, "outlier_step": 30, "steps": 120},
         question="For how long does one broken value act on evaluation?",
     ),
@@ -838,6 +883,7 @@ SCENARIOS = (
         "With 512 values a batch, both modes agree to a few percent once the start has faded, and the band of batch "
         "means is narrow.",
         {"batch_size": 512},
+        question="How far apart are the two modes when a batch is nearly all the data?",
     ),
 )
 

@@ -34,6 +34,7 @@ _BATCH, _UPSTREAM, _RANGE, _IDENTITY, _FOLD = range(5)
 _VALUES = 10_000  # whose output range is measured
 _SCALES = 41
 _BAR = 0.2  # width of a bar where a sample has width 1
+_STEEP = -2.5  # power of σ below which a gradient is said to follow 1/σ³
 _NEGLIGIBLE = 1e-9  # of the direct term: below this the gradient is rounding
 
 # Registries of the two choices
@@ -324,12 +325,12 @@ def _terms_figure(x: Array, terms: GradientTerms, measured: Array, setting: str)
         title="The gradient of batch normalization in three terms",
         caption=setting,
         key=(
-            "Left: each bar begins where the one before it ends; purple is where the three lead, dL/dx; black dots: finite "
-            "differences. Right: the green line is what mean and variance take out of dy; the purple rest times γ/√(σ² + ε) is "
-            "dL/dx. Small dots: least squares."
+            "Each bar begins where the one before it ends; purple is where the three lead, dL/dx; dots: finite differences. "
+            "The green line is what mean and variance take out of dy; the purple rest times γ/√(σ² + ε) is dL/dx. Small dots: "
+            "least squares."
         ),
-        alt="Bars of the three terms of the gradient for each sample with their sum, left; dy against the normalized sample, "
-        "right, with the line that mean and variance take out.",
+        alt="Bars of the three terms of the gradient for each sample with their sum; dy against the normalized sample, with "
+        "the line that mean and variance take out.",
     )  # fmt: skip
 
 
@@ -412,8 +413,8 @@ def _fit_text(terms: GradientTerms) -> str:
     if not math.isfinite(best):
         return ""
     return (
-        "In the right panel these sums are the normal equations of a line through dy: for ε → 0 batch normalization passes "
-        "back the residuals of a regression on x̂. "
+        "Where dy is drawn against the normalized sample, these sums are the normal equations of a line through dy: for "
+        "ε → 0 batch normalization passes back the residuals of a regression on x̂. "
         f"Here the slope taken out is {number(terms.slope)}, by least squares {number(best)}: "
         f"σ²/(σ² + ε) = {number(terms.var / (terms.var + terms.eps), 6)} of it."
     )
@@ -498,9 +499,18 @@ def _scale_text(found: GradientScale, sigma: float, eps: float) -> str:
         cause = "the factor 1/√(σ² + ε) gives ten, the rest is that less of dy escapes the variance"
     else:
         cause = "the factor is 1/√(σ² + ε), so large values get small gradients"
+    root = number(math.sqrt(eps))
+    # The exponent of σ at the far end of the axis: −1 where a part of dy escapes mean and variance, −3 where none does.
+    power = float(np.log(found.theory[-1] / found.theory[-2]) / np.log(found.spread[-1] / found.spread[-2]))
+    follows = (
+        f"Below √ε = {root} the gradient no longer grows as σ falls; above, it follows 1/σ³: all of dy is mean and x̂, and "
+        "ε/(σ² + ε) of it comes through"
+        if power < _STEEP
+        else f"Below √ε = {root} the gradient stops following 1/σ"
+    )
     return (
-        f"Ten times the batch, and dL/dx is divided by {number(ratio, 4)}: {cause}. Left of √ε = {number(math.sqrt(eps))} the "
-        f"gradient stops following 1/σ. Line and closed form agree to {number(apart, 2)} of the norm."
+        f"Ten times the batch, and dL/dx is divided by {number(ratio, 4)}: {cause}. {follows}. Line and closed form agree to "
+        f"{number(apart, 2)} of the norm."
     )
 
 
@@ -517,9 +527,11 @@ def _range_text(mu: float, sigma: float, eps: float, seed: int) -> str:
     # x̂ has spread σ/√(σ² + ε), and so 1 lies √(σ² + ε)/σ of its own spreads out.
     exact = float(normal_cdf(np.array(math.hypot(sigma, math.sqrt(eps)) / sigma))) - 0.5
     return (
-        f"**No squeezing into 0–1.** {_VALUES:,} values of N({number(mu)}, {number(sigma)}²) come out, with γ = 1 and β = 0, "
+        "**The outputs themselves.** The factor 1/√(σ² + ε) scales the values in the forward pass too, but it does not squeeze "
+        f"them into 0–1: {_VALUES:,} values of N({number(mu)}, {number(sigma)}²) come out, with γ = 1 and β = 0, "
         f"between {number(low)} and {number(high)}; {number(100 * share)}% of them lie from 0 to 1, in theory "
-        f"{number(100 * exact)}%. An output is bounded by ±√(N − 1) = ±{number(math.sqrt(_VALUES - 1), 4)} alone."
+        f"{number(100 * exact)}%. Nothing but ±√(N − 1) = ±{number(math.sqrt(_VALUES - 1), 4)} bounds an output of a batch "
+        f"of {_VALUES:,}."
     )
 
 

@@ -89,6 +89,12 @@ def _percent(share: float) -> str:
     return f"{number(100 * share)}%"
 
 
+def _counted(count: float, noun: str) -> str:
+    """Write how many there are of something, one or several."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number(count)} {noun if number(count) == '1' else plural}"
+
+
 # The run
 
 
@@ -244,7 +250,7 @@ def _setting(weight: float, steps: int, order: str, seed: int) -> str:
     return (
         f"{_CLASSES} classes, the arms of a spiral of 0.6 turns, noise {number(_NOISE)}; {_TRAIN} points to train on, "
         f"{_TEST:,} to test; network {'-'.join(map(str, _SIZES))}, ReLU, He, BatchNorm before every ReLU, ε 1e−5; SGD, "
-        f"η {number(_RATE)}, batches of {_BATCH}, {steps} steps, {_ORDERS[order].caption}; weight of the new batch "
+        f"η {number(_RATE)}, batches of {_BATCH}, {_counted(steps, 'step')}, {_ORDERS[order].caption}; weight of the new batch "
         f"{number(weight)}, PyTorch's convention; seed {seed}"
     )
 
@@ -481,12 +487,12 @@ def _stored_figure(look: _Looked, recalibrated: bool, steps: int, setting: str) 
         },
         title="Running statistics, and what recalibration makes of them",
         caption=(
-            f"{setting}. Left: at {len(look.batches)} numbers of batches; in training mode all test points are one batch. "
-            f"{recalibration}"
-            "Right: every unit at the end; exact: the training data as one batch."
+            f"{setting}. Test points classified right: at {_counted(len(look.batches), 'number')} of batches; in training "
+            f"mode all test points are one batch. {recalibration}"
+            "Mean and variance: every unit at the end; exact: the training data as one batch."
         ),
-        key="Blue: as stored. Green: recalibrated. Dashed, right: exact.",
-        alt="Accuracy while training, left; the error of every unit's stored mean and variance by layer, right.",
+        key=f"Blue: as stored. {'Green: recalibrated. ' if recalibrated else ''}Dashed, over the layers: exact.",
+        alt="Accuracy while training; the error of every unit's stored mean and variance by layer.",
     )  # fmt: skip
 
 
@@ -507,9 +513,9 @@ def _stored_text(look: _Looked, recalibrated: bool, weight: float, order: str) -
     gap = look.recalibrated - look.stored
     worst = int(np.argmax(gap))
     before = (
-        f"After {seen} batches the stored statistics are {_off(_offsets(look.running, look.exact))}. They look back over "
-        f"about 1/a = {number(1 / weight)} batches, of the network as it was then, and the start still has the weight "
-        f"$(1-a)^{{{seen}}}$ = {number((1 - weight) ** seen)}. Evaluation gets **{_percent(float(look.stored[-1]))}** "
+        f"After {_counted(seen, 'batch')} the stored statistics are {_off(_offsets(look.running, look.exact))}. They look "
+        f"back over about 1/a = {_counted(1 / weight, 'batch')}, of the network as it was then, and the start still has "
+        f"the weight $(1-a)^{{{seen}}}$ = {number((1 - weight) ** seen)}. Evaluation gets **{_percent(float(look.stored[-1]))}** "
         f"right (loss {number(look.stored_loss)})"
     )
     if recalibrated:

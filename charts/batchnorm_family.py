@@ -1,10 +1,11 @@
 """The Family tab of the BatchNorm page: who shares statistics, what changes nothing, weight scale, inputs."""
 
 import json
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -35,6 +36,7 @@ from core.normalizers import (
     regression_hessian,
     weight_scale,
 )
+from core.special import normal_cdf
 
 Array = np.ndarray
 
@@ -48,6 +50,7 @@ _POINTS, _DESCENT = 120, 100  # inputs drawn, and steps of descent
 _FLOOR = 1e-9  # of the first loss, where its curve ends
 _TINY = 1e-40  # stands in for a loss of 0
 _SMALL = 1e-6  # of the first loss, which counts as arrived
+_BROKEN = 0.01  # cosine of gradient and weights from which ε has spoiled their right angle
 _ROUNDING = 1e-9  # a relative distance below this is the rounding of float64
 
 STYLES = theme.styles(
@@ -183,7 +186,9 @@ def _placed(width: int, narrow: bool) -> _Place:
 
 # Until the mouse points at a cell, the marked one is the knobs'.
 _POINTED = "hover.cell && isValid(hover.cell[0])"
-_MEMBER = f"{_POINTED} ? hover['g' + datum.kind][0] == datum.mine : datum.start"
+_MEMBER = (
+    f"{_POINTED} ? hover['g' + datum.kind][0] == datum.mine || hover.channel[0] == datum.row : datum.start"
+)
 _HERE = f"{_POINTED} ? hover.cell[0] == datum.cell : datum.here"
 _PAD = 12  # pixels around a view that holds all its marks itself
 
@@ -229,7 +234,7 @@ def _cells_spec(width: int) -> Spec:
     box = {"x": x("x0"), "x2": "x1:Q", "y": y("y0"), "y2": "y1:Q"}
     hover = alt.selection_point(
         name="hover",
-        fields=["cell", *(f"g{k}" for k in range(count))],
+        fields=["cell", "channel", *(f"g{k}" for k in range(count))],
         on="pointerover",
         clear="pointerout",
         empty=False,
@@ -290,7 +295,7 @@ def _cells_spec(width: int) -> Spec:
         .mark_text(align="center", baseline="bottom", fontSize=theme.SMALL_SIZE - 1)
         .encode(x=x("xr"), y=y("yr"), text="label:N", color=theme.ink("muted")),
         *(line(k) for k in range(4)),
-        cells.mark_rect(opacity=0, cursor="pointer")
+        cells.mark_rect(opacity=0, cursor="pointer", tooltip=None)
         .encode(**box, color=theme.ink("ink"))
         .add_params(hover, pick),
     ]  # fmt: skip
@@ -385,11 +390,14 @@ def _cells_figure(values: Values, entry: Normalizer, tensor: _Tensor, groups: in
     parts: list[Part] = []
     for place, kind in enumerate([*range(len(kinds)), chosen, chosen]):
         each, mine = NORMALIZERS[kinds[kind]], labels[kind]
+        # The cosine has two lengths: its input's, shared by a column, and its weights', shared by a row.
+        row = c + 1 if each.by_weights and each.by_inputs else np.zeros_like(c)
         value = tensor.runs[each.name].y if place == len(kinds) + 1 else tensor.z
         parts.append(
             {
                 **shared, "place": np.int8(place), "kind": np.int8(kind), "mine": mine.astype(np.int8),
-                "start": mine == mine[here], "value": value.ravel().astype(np.float32),
+                "row": row.astype(np.int8),
+                "start": (mine == mine[here]) | (row > 0) & (row == row[here]), "value": value.ravel().astype(np.float32),
                 "slot": np.int8(theme.SLOTS["blue" if each.statistic is not None else "ochre"]),
             }
         )  # fmt: skip
@@ -641,10 +649,9 @@ def _invariance_figure(
         title="What each normalization leaves unchanged",
         caption=(
             f"A drawn layer with {CHANNELS} units, seed {values['seed']}, γ 1, β 0, ε 0, {groups} "
-            f"{'group' if groups == 1 else 'groups'} in GroupNorm. Numbers: largest change of the output over its "
-            f"largest value; unchanged: at most {number(INVARIANT)}."
+            f"{'group' if groups == 1 else 'groups'} in GroupNorm; unchanged: by at most {number(INVARIANT)}."
         ),
-        key="Blue: the output stays as it was. Numbers: by how much it changes, as a share of its largest value.",
+        key="Blue: the output stays as it was. Numbers: its largest change over its largest value.",
         alt="Changes of inputs and weights in rows, normalizations in columns, and by how much the output changes.",
     )  # fmt: skip
 
@@ -825,7 +832,7 @@ def _scale_figure(values: Values, found: Mapping[str, _Scaled], chosen: str, gro
             f"{'group' if groups == 1 else 'groups'} in GroupNorm."
         ),
         key=f"Small dots: 1/a exactly. Thick: {chosen}.",
-        alt="Norm of the gradient against the scale of all weights, left, and of one unit's weights, right.",
+        alt="Norm of the gradient against the scale of all weights, and against that of one unit's weights.",
     )  # fmt: skip
 
 
@@ -840,25 +847,36 @@ def _weights(values: Values) -> list[Block]:
     ten = int(np.argmin(np.abs(_FACTORS - 10)))
     off = float(np.max(np.abs(mine.every * _FACTORS - 1)))
     units = [name for name in NORMALIZERS if found[name].alone]
+    broken = mine.whole_cosine >= _BROKEN
     sentences = [
         f"With weights ten times as large **{chosen}** passes {number(float(mine.every[ten]), 4)} of the gradient, without "
         f"normalization it is {number(float(plain.every[ten]))} times as large. "
         f"{'Without ε, ' if off >= _ROUNDING else ''}L(aW) = L(W), and so ∇L(aW) = ∇L(W)/a; "
-        f"{f'with ε = {number(eps)}' if off >= _ROUNDING else 'here'} the gradient times a is the same {_distance(off)} at "
-        "all a."
+        + (
+            f"ε = {number(eps)} breaks it: the gradient times a is off by up to {number(off, 2)} of that at a = 1."
+            if broken
+            else f"{f'with ε = {number(eps)}' if off >= _ROUNDING else 'here'} the gradient times a is the same "
+            f"{_distance(off)} at all a."
+        )
     ]
     if units:
         sentences.append(
-            f"When a single unit is scaled, this holds for {_listed(units)} only; the others mix units in one statistic."
+            f"Without ε this holds for a single unit that is scaled alone only with {_listed(units)}; the others mix units in "
+            "one statistic."
         )
     last = float(_FACTORS[-1])
     turn = float(mine.every[-1]) / last
     sentences.append(
-        rf"A step $\eta\,\lVert g\rVert$ relative to $\lVert w\rVert$ then falls as $1/a^2$: at a = {number(last)} it is "
-        f"{number(turn, 2)} of that at a = 1, and turns the weights as far only with {number(1 / turn)} times the learning "
-        f"rate. The gradient of all weights has cosine {_cosine(mine.whole_cosine)} to them"
-        f"{', 0 but for ε' if mine.whole_cosine >= _ROUNDING else ''}, and a plain step at a right angle "
-        r"makes them longer: $\lVert w - \eta g\rVert^2 = \lVert w\rVert^2 + \eta^2\lVert g\rVert^2$."
+        rf"A step $\eta\,\lVert g\rVert$ relative to $\lVert w\rVert$ {'falls' if broken else 'then falls as $1/a^2$'}: at "
+        f"a = {number(last)} it is {number(turn, 2)} of that at a = 1, and turns the weights as far "
+        f"only with {number(1 / turn)} times the learning rate. The gradient of all weights has cosine "
+        f"{_cosine(mine.whole_cosine)} to them"
+        + (
+            ": without ε it would be 0, and ε this large breaks the right angle."
+            if broken
+            else f"{', 0 but for ε' if mine.whole_cosine >= _ROUNDING else ''}, and a plain step at a right angle "
+            r"makes them longer: $\lVert w - \eta g\rVert^2 = \lVert w\rVert^2 + \eta^2\lVert g\rVert^2$."
+        )
     )
     return [
         "Does the size of the weights matter? Multiply them by a and compare the gradients.",
@@ -930,14 +948,20 @@ def _inputs_spec(width: int) -> Spec:
     y = alt.Y(
         "loss:Q", title=None, scale=scale, axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID)
     )
+    sides: tuple[tuple[str, Literal["left", "right"], int, Panel], ...] = (
+        ("early", "left", 2, x), ("late", "right", -2, x), ("beyond", "left", 8, alt.value(inner)),
+    )  # fmt: skip
     loss = alt.layer(
         alt.Chart(named("losses")).mark_line().encode(x=x, y=y, detail="name:N", color=theme.color()),
         alt.Chart(named("losses"))
         .mark_point(filled=True, size=theme.DOT, opacity=1)
         .encode(x=x, y=alt.Y("theory:Q", scale=scale), color=theme.ink("ink")),
-        alt.Chart(named("names"))
-        .mark_text(align="left", baseline="middle", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-        .encode(x=alt.value(inner), y=alt.Y("y:Q", scale=scale), text="name:N", color=theme.color()),
+        *(
+            alt.Chart(named("ends"))
+            .mark_text(align=align, baseline="middle", dx=dx, fontSize=theme.SMALL_SIZE + 0.5)
+            .encode(x=place, y=alt.Y("y:Q", scale=scale), text=f"{text}:N", color=theme.color())
+            for text, align, dx, place in sides
+        ),
         alt.Chart(named("titles"))
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="loss:N", color=theme.ink("ink")),
@@ -973,6 +997,48 @@ def _arrived(run: RegressionRun) -> int | None:
     return int(below[0]) if below.size else None
 
 
+_WIDTH = 3.0  # steps that a character of a name takes in the narrowest panel
+
+
+def _named_ends(
+    names: Sequence[str], ends: Sequence[tuple[float, float]], floor: float, top: float
+) -> list[Part]:
+    """Put every curve's name at its own end, (step, loss).
+
+    Curves that have fallen to the floor have theirs below it, where no other curve passes, in as many rows as keep them
+    apart.
+    """
+    low, high = math.log10(floor), math.log10(top)
+    pitch = 0.075 * (high - low)
+    going = [k for k, (_, loss) in enumerate(ends) if loss > floor]
+    places = spread(np.log10([ends[k][1] for k in going]), 1.1 * pitch, low, high) if going else np.empty(0)
+    found: list[Part] = [
+        {"step": float(_DESCENT), "y": 10.0**y, "early": "", "late": "", "beyond": names[k],
+         "slot": np.int8(_TREATED[names[k]].slot)}
+        for k, y in zip(going, places, strict=True)
+    ]  # fmt: skip
+    lines: list[list[tuple[float, float]]] = []  # what each row below the floor holds, in steps
+    for k in sorted(set(range(len(ends))) - set(going), key=lambda k: ends[k][0]):
+        at, wide, name = ends[k][0], _WIDTH * len(names[k]), names[k]
+        early = at <= _DESCENT / 2
+        begin, end = (at, at + wide) if early else (at - wide, at)
+        free = (r for r, line in enumerate(lines) if all(end < a or b < begin for a, b in line))
+        line = next(free, len(lines))
+        if line == len(lines):
+            lines.append([])
+        lines[line].append((begin, end))
+        found.append(
+            {"step": at, "y": 10.0 ** (low - pitch * (line + 0.6)), "early": name if early else "",
+             "late": "" if early else name, "beyond": "", "slot": np.int8(_TREATED[name].slot)}
+        )  # fmt: skip
+    # Without a name: room between the lowest row and the axis.
+    room = 10.0 ** (low - pitch * (len(lines) + 0.4)) if lines else floor
+    found.append(
+        {"step": 0.0, "y": room, "early": "", "late": "", "beyond": "", "slot": np.int8(theme.MUTED)}
+    )
+    return found
+
+
 def _inputs_figure(values: Values, runs: Mapping[str, RegressionRun]) -> Figure:
     mean, ratio, correlation = (real(values, f"input_{name}") for name in ("mean", "ratio", "correlation"))
     floor = _FLOOR * next(iter(runs.values())).loss[0]
@@ -998,12 +1064,8 @@ def _inputs_figure(values: Values, runs: Mapping[str, RegressionRun]) -> Figure:
                 "step": at, "loss": loss, "theory": np.where(dotted, run.theory, np.nan), "name": name, "slot": slot,
             }
         )  # fmt: skip
-        ends.append(max(float(run.loss[-1]), floor))
+        ends.append((float(at[gone[0]]), floor) if gone.size else (float(_DESCENT), float(run.loss[-1])))
     top = float(max(run.loss[0] for run in runs.values()))
-    # Names of curves that have ended stand in the order in which they did, the first lowest.
-    order = np.array([len(np.flatnonzero(run.loss > floor)) for run in runs.values()])
-    low, high = np.log10(floor) + 0.5, np.log10(top)
-    places = spread(np.maximum(np.log10(ends), low) + 1e-6 * order, 0.085 * (high - low), low, high)
     names = list(runs)
     return Figure(
         name="batchnorm/inputs",
@@ -1020,9 +1082,9 @@ def _inputs_figure(values: Values, runs: Mapping[str, RegressionRun]) -> Figure:
                 treatment=np.arange(len(names)),
                 name=names,
                 note=[f"condition {number(run.condition)}" for run in runs.values()],
-                y=10.0**places,
                 slot=[_TREATED[name].slot for name in names],
             ),
+            "ends": rows(*_named_ends(names, ends, floor, top)),
             "losses": rows(*losses),
             "titles": rows(loss=["Loss above its minimum"]),
         },
@@ -1041,6 +1103,15 @@ def _inputs_figure(values: Values, runs: Mapping[str, RegressionRun]) -> Figure:
     )  # fmt: skip
 
 
+_SHARE, _COUNT, _SPREAD = 0.9, 2000, 0.5  # of the test with its own statistics
+
+
+def _right(threshold: float) -> float:
+    """Return the share of test points on the right side of a threshold between the classes at −1 and 1."""
+    first, second = normal_cdf(np.array([1 + threshold, 1 - threshold]) / _SPREAD)
+    return float((1 - _SHARE) * first + _SHARE * second)
+
+
 def _inputs(values: Values) -> list[Block]:
     mean, ratio, correlation = (real(values, f"input_{name}") for name in ("mean", "ratio", "correlation"))
     seed = whole(values, "seed")
@@ -1051,7 +1122,7 @@ def _inputs(values: Values) -> list[Block]:
     apart = float(max(np.max(np.abs(run.loss - run.theory)) / run.loss[0] for run in runs.values()))
     squared = runs["divided by σ²"].x.std(axis=0)
     once = plain.x.std(axis=0)
-    tested = own_statistics(seed=seed)
+    tested = own_statistics(_SHARE, _COUNT, seed, spread=_SPREAD)
 
     def steps(run: RegressionRun) -> str:
         arrived = _arrived(run)
@@ -1070,9 +1141,13 @@ def _inputs(values: Values) -> list[Block]:
         f"Dividing by σ² instead of σ leaves standard deviations of {number(float(squared[0]))} and "
         f"{number(float(squared[1]))}, that is 1/σ; dividing by σ gives {number(float(once[0]))} and "
         f"{number(float(once[1]))}.",
-        "The numbers come from the training set and stay the same in the test. A test set with nine tenths of one class, "
-        f"classified by a threshold from balanced training data: {number(100 * tested.train)}% right with the training "
-        f"set's mean and deviation, {number(100 * tested.own)}% with its own.",
+        "The mean and the deviation that inputs are treated with come from the training set and stay the same in the test. "
+        f"Try it with one feature, N(−1, {number(_SPREAD)}²) in the first class and N(1, {number(_SPREAD)}²) in the second, "
+        f"{_COUNT:,} training points, half of each class, a threshold in their middle, and {_COUNT:,} test points, "
+        f"{number(100 * _SHARE)}% of the second class, seed {seed}: {number(100 * tested.train)}% are right with the "
+        f"training set's mean and deviation (in theory {number(100 * _right(0.0))}%), {number(100 * tested.own)}% with the "
+        f"test set's own, whose mean moves the threshold to {number(2 * _SHARE - 1)} (in theory "
+        f"{number(100 * _right(2 * _SHARE - 1))}%).",
     ]
 
 

@@ -1,7 +1,7 @@
 """The Gap tab of the BatchNorm page: how far training and evaluation are apart, and what it is made of."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ _SIZES, _WEIGHTS, _STEPS = (0.8, 640.0), (1e-3, 1.0), (1.0, 500.0)  # what the a
 _COLUMNS, _ROWS = 144, 110  # of the picture
 _COMPUTED = 48  # sizes and levels in between which it is interpolated
 _LARGE = 4  # smallest batch for which the first order in 1/N is worth saying
-_FAINT = 0.012  # parts of the gap below are not drawn
+_FAINT = 0.012  # where a panel ends for a part of the gap that goes below
 _CLICK_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _CLICK_WEIGHTS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 _CLICK_STEPS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500)
@@ -211,6 +211,8 @@ class _Setting(NamedTuple):
     separation: float
     seed: int
     history: int  # steps of the page's stream
+    cumulative: bool  # the page averages all batches, where its convention leaves the choice
+    plain: bool  # the page's feature is normal and never changes
 
     @property
     def unbiased(self) -> bool:
@@ -221,16 +223,32 @@ class _Setting(NamedTuple):
         return gap_theory(size, weight, steps, self.shift, eps=self.eps, unbiased=self.unbiased)
 
     @property
+    def averages(self) -> str:
+        """Name what averages all batches alike on the page; empty if nothing does."""
+        rule = BATCHNORM_CONVENTIONS[self.convention]
+        if rule.fixed_weight() is None:
+            return f"{self.convention} convention"
+        return "cumulative average" if self.cumulative and _can_average(self.convention) else ""
+
+    @property
     def stored(self) -> str:
         """Say in words what the running variance keeps."""
-        return (
-            f"{self.convention}'s running variance, {'unbiased (N − 1)' if self.unbiased else 'biased (N)'}"
-        )
+        whose = "the paper's" if self.convention == "paper" else f"{self.convention}'s"
+        moving = ", moving in place of cumulative averages" if self.averages else ""
+        return f"{whose} running variance, {'unbiased (N − 1)' if self.unbiased else 'biased (N)'}{moving}"
 
     @property
     def layer(self) -> str:
         """Say what holds for every figure of the tab."""
         return f"{self.stored}; ε/σ² {number(self.eps)}"
+
+
+def _can_average(convention: str) -> bool:
+    """Tell whether a convention takes momentum None, the cumulative average."""
+    try:
+        return BATCHNORM_CONVENTIONS[convention].fixed_weight(None) is None
+    except ValueError:
+        return False
 
 
 def _grid(domain: tuple[float, float], count: int) -> Array:
@@ -324,6 +342,22 @@ class _Cut(NamedTuple):
     error: Array
 
 
+def _cropped(x: Array, y: Array, low: float) -> tuple[Array, Array]:
+    """Return the part of a line on logarithmic axes from ``low`` up, ended where it crosses that."""
+    kept_x: list[float] = []
+    kept_y: list[float] = []
+    logs = np.log(np.maximum(y, 1e-12) / low)
+    for k, log in enumerate(logs):
+        if k and (log < 0) != (logs[k - 1] < 0):
+            share = logs[k - 1] / (logs[k - 1] - log)
+            kept_x.append(float(x[k - 1] * (x[k] / x[k - 1]) ** share))
+            kept_y.append(low)
+        if log >= 0:
+            kept_x.append(float(x[k]))
+            kept_y.append(float(y[k]))
+    return np.array(kept_x), np.array(kept_y)
+
+
 def _map_figure(
     name: str,
     build: Callable[[int], Spec],
@@ -354,19 +388,27 @@ def _map_figure(
     ends = _spaced(ends, domain, float(sizes[-1]))
     visible: list[Part] = []
     marks: list[dict[str, Any]] = []
-    known = [cut.measured, cut.exact, [_BAD]]
+    known = [cut.measured, cut.exact, np.array([_BAD])]
+    for part in _PARTS:
+        values = np.asarray(getattr(cut.theory, part))
+        seen = values[(values >= _FAINT) & (values <= 1e6)]
+        # A line that leaves the picture ends at its lower edge.
+        known.append(np.append(seen, _FAINT) if seen.size and values.min() < _FAINT else seen)
+    every = np.concatenate([np.asarray(v, float).ravel() for v in known])
+    low, high = float(np.nanmin(every)), float(np.nanmax(every))
     for part, (text, hue) in _PARTS.items():
-        values = np.where(getattr(cut.theory, part) >= _FAINT, getattr(cut.theory, part), np.nan)
-        values = np.where(values <= 1e6, values, np.nan)
-        drawn = np.flatnonzero(np.isfinite(values))
-        if drawn.size < 2:
+        values = np.asarray(getattr(cut.theory, part))
+        shown = np.flatnonzero((values >= low) & (values <= 1e6))
+        if shown.size < 2:
             continue
+        line_x, line_y = _cropped(cut.fine[values <= 1e6], values[values <= 1e6], low)
         look = {"slot": np.int8(theme.SLOTS[hue]), "dash": np.int8(0)}
-        visible.append({"level": cut.fine, "gap": values, "name": part, **look})
-        known.append(values)
-        named_at = int(drawn[-1])
+        visible.append({"level": line_x, "gap": line_y, "name": part, **look})
+        named_at = int(shown[-1])
         if named_at < len(values) - 1:  # a line that leaves the picture has its name between the other two
-            above = np.flatnonzero(values >= np.sqrt(cut.theory.batch * cut.theory.running))
+            above = np.flatnonzero(
+                (values <= 1e6) & (values >= np.sqrt(cut.theory.batch * cut.theory.running))
+            )
             named_at = int(above[-1]) if above.size else named_at
         marks.append(
             {"level": cut.fine[named_at], "gap": values[named_at], "label": text, "slot": theme.SLOTS[hue]}
@@ -374,8 +416,6 @@ def _map_figure(
     marks.append(
         {"level": cut.places[-1], "gap": cut.measured[-1], "label": "gap", "slot": theme.SLOTS["blue"]}
     )
-    values = np.concatenate([np.asarray(v, float) for v in known])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     edge = [k for k, mark in enumerate(marks) if mark["level"] >= 0.97 * domain[1]]
     placed = spread(
         np.log([marks[k]["gap"] for k in edge]), 0.06 * math.log(high / low), math.log(low), math.log(high)
@@ -440,7 +480,7 @@ def _size_grid() -> Array:
 
 _KEY = (
     "Vermilion: gap above 10% of a standard deviation, blue: below; thick line 10%, thin lines 20, 50 and 100%. {guide} "
-    "Right: blue line measured, small dots theory, thin lines the three parts in theory (gap² is the sum of their squares), "
+    "Cut: blue line measured, small dots theory, thin lines the three parts in theory (gap² is the sum of their squares), "
     "dashed 10%."
 )
 
@@ -495,10 +535,11 @@ def _weight_map(now: _Setting) -> list[Block]:
         (
             "The gap between training and evaluation",
             f"{_changed(now).capitalize()}; gap {_after(now.steps)} at batch sizes 1 to 512 and weights 0.001 to 1, exact; ring: "
-            f"N {now.size}, a {number(now.weight, 4)}; {now.layer}. Right: {runs} runs a point, seed {now.seed}.",
+            f"N {now.size}, a {number(now.weight, 4)}{_edge(now.weight, _WEIGHTS)}; {now.layer}. Cut: {runs} runs a point, "
+            f"seed {now.seed}.",
             _KEY.format(guide="Dashed green: the weight of the smallest gap."),
-            "Left: map of the gap between training and evaluation over batch size and weight of the new batch. Right: the gap "
-            "and its three parts against the weight, at one batch size.",
+            "Map of the gap between training and evaluation over batch size and weight of the new batch, and the gap and its "
+            "three parts against the weight, at one batch size.",
         ),
     )
     return [
@@ -510,6 +551,11 @@ def _weight_map(now: _Setting) -> list[Block]:
         _here_text(now, runs) + " " + _best_text(now, every, weights, sizes) + _alone_text(now),
         *_remarks(now),
     ]
+
+
+def _edge(value: float, shown: tuple[float, float]) -> str:
+    """Say that a value below what an axis shows is drawn at its edge."""
+    return " (drawn at the edge)" if value < shown[0] else ""
 
 
 def _runs_for(steps: int) -> int:
@@ -528,8 +574,9 @@ def _after(steps: int) -> str:
 def _steps_map(now: _Setting) -> list[Block]:
     sizes, levels = _size_grid(), np.geomspace(*_STEPS, 60)
     # The gap in between whole steps is drawn, not claimed: lag falls by the same factor a step.
+    start = now.theory(sizes, now.weight, 0)
     with np.errstate(under="ignore"):
-        every = _later(now.theory(sizes, now.weight, 0), (1 - now.weight) ** levels[:, None])
+        every = _later(start, (1 - now.weight) ** levels[:, None])
     click = np.array(_CLICK_STEPS)
     places = np.unique(np.rint(np.geomspace(*_STEPS, 22)).astype(int))
     runs = _RUNS
@@ -539,8 +586,6 @@ def _steps_map(now: _Setting) -> list[Block]:
     )  # fmt: skip
     exact = now.theory(now.size, now.weight, places).total
     fine = np.unique(np.rint(np.geomspace(*_STEPS, 60)))
-    gone = _lag_gone(now.shift, now.weight)
-    level = np.full(2, gone if 0 < gone < math.inf else math.nan)
     figure = _map_figure(
         "batchnorm/gap_steps",
         _steps_map_spec,
@@ -553,23 +598,22 @@ def _steps_map(now: _Setting) -> list[Block]:
             click.astype(float),
             now.theory(np.array(_CLICK_SIZES), now.weight, click[:, None]),
         ),
-        (np.array(_SIZES), level, "lag 10%"),
+        (sizes, _lag_gone(start.lag, now.weight), "lag 10%"),
         _Cut(fine, now.theory(now.size, now.weight, fine), places, exact, measured.total, measured.error),
         (now.size, max(now.steps, 1)),
         (f"Gap at weight {number(now.weight, 4)}", f"A cut through the map at N = {now.size}"),
         (
             "The gap between training and evaluation after a change",
             f"{_changed(now).capitalize()}; gap 1 to 500 steps later at batch sizes 1 to 512, exact; weight of the new batch "
-            f"{number(now.weight, 4)}; ring: N {now.size}, {now.steps} steps; {now.layer}. Right: {runs} runs, seed {now.seed}.",
+            f"{number(now.weight, 4)}; ring: N {now.size}, {_count(now.steps)}{_edge(now.steps, _STEPS)}; {now.layer}. Cut: "
+            f"{runs} runs, seed {now.seed}.",
             _KEY.format(guide="Dashed green: the lag alone is 10%."),
-            "Left: map of the gap between training and evaluation over batch size and steps since the change. Right: the gap "
-            "and its three parts against the steps, at one batch size.",
+            "Map of the gap between training and evaluation over batch size and steps since the change, and the gap and its "
+            "three parts against the steps, at one batch size.",
         ),
     )
     return [
-        "How long does a change hurt, and what is left when it is forgotten? Upward the lag dies out, by the factor "
-        "1 − a a step; to the right noise falls as 1/√N. **Waiting does not help a small batch**: left of the upright part of "
-        "the thick line no number of steps is enough.",
+        "How long does a change hurt, and what is left when it is forgotten? " + _upward_text(now),
         figure,
         _here_text(now, runs) + " " + _waiting_text(now) + _alone_text(now),
         *_remarks(now),
@@ -579,23 +623,49 @@ def _steps_map(now: _Setting) -> list[Block]:
 # What the maps say
 
 
-def _lag_gone(shift: float, weight: float) -> float:
-    """Return the steps after which (1 − a)^steps·shift is 10%."""
-    if shift <= _BAD:
-        return 0.0
-    if weight == 0:
-        return math.inf
-    return 1.0 if weight == 1 else math.log(shift / _BAD) / -math.log1p(-weight)
+def _lag_gone(lag: Array, weight: float) -> Array:
+    """Return the steps after which a lag that starts at ``lag`` and falls by 1 − a a step is 10%; ∞ for never."""
+    if weight in (0, 1):
+        steps = np.full(np.shape(lag), math.inf if weight == 0 else 1.0)
+    else:
+        steps = np.log(np.maximum(lag, _BAD) / _BAD) / -math.log1p(-weight)
+    return np.asarray(np.where(lag > _BAD, steps, 0.0))
 
 
 @lru_cache(maxsize=16)
 def _settled(weight: float, eps: float, unbiased: bool) -> Gap:
-    """Return the gap without a change at batch sizes 1 to 512."""
-    return gap_theory(np.arange(1, 513), weight, eps=eps, unbiased=unbiased)
+    """Return the parts of the gap as the mean moves by 1σ, at batch sizes 1 to 512."""
+    return gap_theory(np.arange(1, 513), weight, 0, 1.0, eps=eps, unbiased=unbiased)
+
+
+def _floor(now: _Setting) -> Array:
+    """Return the gap at batch sizes 1 to 512 without a lag."""
+    parts = _settled(now.weight, now.eps, now.unbiased)
+    return np.hypot(parts.batch, parts.running)
+
+
+def _upward_text(now: _Setting) -> str:
+    """Say what the map over the steps shows."""
+    right = "to the right noise falls as 1/√N."
+    if now.shift == 0:
+        return f"The mean has not moved, so there is no lag and nothing changes upward; {right}"
+    if now.weight == 0:
+        return f"With weight 0 the lag never dies out and nothing changes upward; {right}"
+    text = f"Upward the lag dies out, by the factor 1 − a a step; {right}"
+    good = _floor(now) < _BAD
+    if good.all():
+        return text
+    if not good.any():
+        return f"{text} **Waiting is not enough** up to N = 512: the noise alone makes more than 10%."
+    return (
+        f"{text} **Waiting does not help a small batch**: left of the upright part of the thick line no number of steps is "
+        "enough."
+    )
 
 
 def _share(part: Any, total: Any) -> str:
-    return f"{number(100 * part**2 / total**2, 2)}%" if total > 0 else "0%"
+    share = part**2 / total**2 if total > 0 else 0.0
+    return f"{number(100 * share, 2)}%" if share > 1e-6 else "0%"
 
 
 def _here_text(now: _Setting, runs: int) -> str:
@@ -613,10 +683,13 @@ def _here_text(now: _Setting, runs: int) -> str:
     when = f"{_after(now.steps)} of {number(now.shift)}σ" if now.shift else "with no change of the mean"
     first = ""
     if now.size >= _LARGE:
-        close = float(gap_first_order(now.size, now.weight, now.steps, now.shift))
-        first = (
-            rf" To first order in 1/N it is $\sqrt{{3/((2-a)N) + (1-a)^{{2s}}\Delta^2}}$ = {number(close)}."
-        )
+        place = (now.size, now.weight, now.steps, now.shift)
+        close = number(float(gap_first_order(*place, eps=now.eps)))
+        formula, r = r"\sqrt{3/((2-a)N) + (1-a)^{2s}\Delta^2}", ""
+        if close != number(float(gap_first_order(*place))):
+            formula = r"\sqrt{\bigl((2+r^{-2})/((2-a)N) + (1-a)^{2s}\Delta^2\bigr)/r}"
+            r = f", r = 1 + ε/σ² = {number(1 + now.eps, 4)}"
+        first = f" With the noise to first order in 1/N it is ${formula}$ = {close}{r}."
     return (
         f"At N = {now.size}, a = {number(now.weight, 4)} (Keras momentum {number(1 - now.weight, 4)}), {when}, the gap "
         f"is **{number(float(gap.total))}** (measured {number(float(measured.total))} ± "
@@ -658,35 +731,41 @@ def _alone_text(now: _Setting) -> str:
 
 
 def _waiting_text(now: _Setting) -> str:
-    gone = _lag_gone(now.shift, now.weight)
-    if gone == 0:
+    gone = np.ceil(_lag_gone(now.shift * _settled(now.weight, now.eps, now.unbiased).lag, now.weight))
+    mine = float(gone[now.size - 1])
+    if mine == 0:
         text = "The lag is never above 10%."
-    elif gone == math.inf:
+    elif mine == math.inf:
         text = "With weight 0 the lag never dies out."
-    else:
-        text = f"The lag alone is below 10% after {_count(math.ceil(gone))}, whatever the batch size."
-    left = _settled(now.weight, now.eps, now.unbiased)
-    settled = np.sqrt(left.batch**2 + left.running**2)
-    good = np.flatnonzero(settled < _BAD)
-    mine = number(float(settled[now.size - 1]))
-    if good.size:
-        return (
-            f"{text} What stays when it is gone is {mine} here, and below 10% from N = {int(good[0]) + 1} on."
+    elif np.ptp(gone[1:]):
+        text = (
+            f"The lag alone is below 10% after {_count(int(mine))} here; the noise of the running variance makes that "
+            f"{int(gone[1:].min())} to {int(gone[1:].max())} at N from 2 to 512."
         )
-    return f"{text} What stays when it is gone is {mine} here, and above 10% up to N = 512."
+    elif mine != gone[1]:
+        text = f"The lag alone is below 10% after {_count(int(mine))} here, and after {int(gone[1])} in any larger batch."
+    else:
+        text = f"The lag alone is below 10% after {_count(int(mine))}, whatever the batch size."
+    settled = _floor(now)
+    good = np.flatnonzero(settled < _BAD)
+    left = number(float(settled[now.size - 1]))
+    if good.size:
+        return f"{text} Without a lag {left} stays here, and less than 10% from N = {int(good[0]) + 1} on."
+    return f"{text} Without a lag {left} stays here, and more than 10% up to N = 512."
 
 
-def _remarks(now: _Setting) -> list[str]:
+def _remarks(now: _Setting, feature: str = "the feature is normal and its mean moves once") -> list[str]:
     """Return what is particular to these settings."""
     texts = []
-    rule = BATCHNORM_CONVENTIONS[now.convention]
-    if rule.fixed_weight() is None:
+    if not now.plain:
+        texts.append(f"Here {feature}, whatever values and change over time the page is set to.")
+    if now.averages:
         old = now.history
         left = old / (old + now.steps)
         texts.append(
-            f"The {now.convention} convention averages all batches and has no weight; what is drawn are moving averages with "
-            f"its variance. After {old} batches of the old kind and {now.steps} of the new one its mean still holds "
-            f"{old}/{old + now.steps} = {number(100 * left)}% of the change."
+            f"The {now.averages} weighs all batches alike and has no weight a; what is drawn are moving averages with "
+            f"its variance and a = {number(now.weight, 4)}. After {old} batches of the old kind and {now.steps} of the new one "
+            f"its mean still holds {old}/{old + now.steps} = {number(100 * left)}% of the change."
         )
     if now.size == 1:
         texts.append(
@@ -744,18 +823,19 @@ def _curves_spec(width: int) -> Spec:
 
 def _curves(now: _Setting) -> list[Block]:
     steps = np.unique(np.rint(np.geomspace(*_STEPS, 28)).astype(int))
-    panels: dict[str, tuple[list[str], Array, Array, dict[Any, str]]] = {
+    size_hues, weight_hues = _with_own(_CURVE_SIZES, now.size), _with_own(_CURVE_WEIGHTS, now.weight)
+    panels: dict[str, tuple[list[str], Array, Array, Mapping[Any, str]]] = {
         "sizes": (
-            [f"N {size}" for size in _CURVE_SIZES],
-            np.array(list(_CURVE_SIZES)),
-            np.full(4, now.weight),
-            _CURVE_SIZES,
+            [f"N {size}" for size in size_hues],
+            np.array(list(size_hues)),
+            np.full(len(size_hues), now.weight),
+            size_hues,
         ),
         "weights": (
-            [f"a {number(weight)}" for weight in _CURVE_WEIGHTS],
-            np.full(4, now.size),
-            np.array(list(_CURVE_WEIGHTS)),
-            _CURVE_WEIGHTS,
+            [f"a {number(weight, 4)}" for weight in weight_hues],
+            np.full(len(weight_hues), now.size),
+            np.array(list(weight_hues)),
+            weight_hues,
         ),
     }
     frames: dict[str, list[Part]] = {}
@@ -799,53 +879,99 @@ def _curves(now: _Setting) -> list[Block]:
         },
         title="The gap after a change",
         caption=(
-            f"{_changed(now).capitalize()}; left a {number(now.weight, 4)} and N {', '.join(map(str, _CURVE_SIZES))}, right N "
-            f"{now.size} and a {', '.join(map(number, _CURVE_WEIGHTS))}; {_CURVE_RUNS} runs, seed {now.seed}; {now.layer}."
+            f"{_changed(now).capitalize()}; by batch size with a {number(now.weight, 4)} and N {_listed(size_hues)}, by weight "
+            f"with N {now.size} and a {_listed(weight_hues)}; {_CURVE_RUNS} runs, seed {now.seed}; {now.layer}."
         ),
-        key="Lines: measured, the rms over runs. Small dots: theory. Dashed rule: 10% of σ.",
+        key="Lines: measured, the rms over runs. Small dots: theory. Dashed rule: 10% of σ."
+        + (
+            " Lines in the color of the text: the page's own batch size or weight."
+            if len(size_hues) > len(_CURVE_SIZES) or len(weight_hues) > len(_CURVE_WEIGHTS)
+            else ""
+        ),
         alt="Gap between training and evaluation against steps since the change, by batch size and by weight.",
     )
     return [
-        "Every curve falls along its lag and ends on its floor of noise. Does a larger batch make evaluation catch up sooner, "
-        "or only let it come closer?",
+        _falling_text(now),
         figure,
-        f"{_below_text(now)} Half of the measured points lie within {number(100 * worst, 2)}% of theory.",
+        f"{_sizes_text(now, list(size_hues))} {_weights_text(now, list(weight_hues))} Half of the measured points lie within "
+        f"{number(100 * worst, 2)}% of theory.",
         *_remarks(now),
     ]
 
 
-def _below_text(now: _Setting) -> str:
-    """Say when the gap falls below 10% of σ, or where it stays."""
+def _with_own(hues: Mapping[Any, str], own: float) -> dict[Any, str]:
+    """Return the curves of a panel with the page's own one among them, in order."""
+    known = {number(value, 4) for value in hues}
+    return dict(sorted({**hues, **({} if number(own, 4) in known else {own: "ink"})}.items()))
+
+
+def _listed(values: Iterable[float]) -> str:
+    return ", ".join(number(value, 4) for value in values)
+
+
+def _falling_text(now: _Setting) -> str:
+    if now.shift == 0:
+        return (
+            "The mean has not moved, so every curve is flat, at its floor of noise. What lowers that, a larger batch or a "
+            "smaller weight?"
+        )
+    if now.weight == 0:
+        return (
+            "With weight 0 nothing is learned, and the gap by batch size stays where the change has put it. By weight the "
+            "other curves fall along their lag and end on their floor of noise."
+        )
+    return (
+        "Every curve falls along its lag and ends on its floor of noise. Does a larger batch make evaluation catch up sooner, "
+        "or only let it come closer?"
+    )
+
+
+def _below_text(now: _Setting, where: str, curves: Mapping[str, tuple[int, float]]) -> str:
+    """Say when the gap of each curve, a batch size and a weight by its name, falls below 10% of σ, or where it ends."""
     steps = np.arange(_FAR + 1)
     reached, stays = [], []
-    for size in _CURVE_SIZES:
-        start = now.theory(size, now.weight, 0)
+    for name, (size, weight) in curves.items():
+        start = now.theory(size, weight, 0)
         settled = math.hypot(float(start.batch), float(start.running))
         with np.errstate(under="ignore"):
-            line = np.hypot(settled, (1 - now.weight) ** steps * float(start.lag))
+            line = np.hypot(settled, (1 - weight) ** steps * float(start.lag))
         below = np.flatnonzero(line < _BAD)
         if below.size:
-            reached.append(f"{int(below[0])} for N = {size}")
+            reached.append(f"{int(below[0])} for {name}")
         else:
-            stays.append(f"{number(max(settled, float(line[-1])))} for N = {size}")
-    texts = []
-    if reached:
-        texts.append(
-            f"Steps until the gap is below 10%, at a = {number(now.weight, 4)}: {', '.join(reached)}."
+            stays.append(f"{number(float(line[-1]))} for {name}")
+    if not reached:
+        return f"At {where} the gap stays above 10%: it ends at {', '.join(stays)}."
+    text = f"Steps until the gap is below 10%, at {where}: {', '.join(reached)}."
+    return f"{text} It ends above that at {', '.join(stays)}." if stays else text
+
+
+def _sizes_text(now: _Setting, sizes: Sequence[int]) -> str:
+    text = _below_text(
+        now, f"a = {number(now.weight, 4)}", {f"N = {size}": (size, now.weight) for size in sizes}
+    )
+    several = np.array([size for size in sizes if size > 1])
+    gone = np.ceil(_lag_gone(now.theory(several, now.weight, 0).lag, now.weight))
+    low, high = float(gone.min()), float(gone.max())
+    if not 0 < low <= high < math.inf:
+        return text
+    every = "every batch size" if 1 not in sizes else "every batch size above 1"
+    if low == high:
+        return (
+            f"{text} The lag itself is below 10% after {_count(int(low))} for {every}: a larger batch lowers the floor, and "
+            "catches up no sooner."
         )
-    if stays:
-        texts.append(
-            f"It ends above that at {', '.join(stays)}."
-            if reached
-            else f"The gap stays above 10%: it ends at {', '.join(stays)}."
-        )
-    gone = _lag_gone(now.shift, now.weight)
-    if 0 < gone < math.inf:
-        texts.append(
-            f"The lag itself is below 10% after {_count(math.ceil(gone))} for every batch size: a larger batch lowers the "
-            "floor, and catches up no sooner."
-        )
-    return " ".join(texts)
+    return (
+        f"{text} The lag itself is below 10% after {int(low)} to {_count(int(high))} for {every}: a larger batch lowers the "
+        f"floor, and catches up hardly sooner, by {_count(int(high - low))} at most."
+    )
+
+
+def _weights_text(now: _Setting, weights: Sequence[float]) -> str:
+    text = _below_text(
+        now, f"N = {now.size}", {f"a = {number(weight, 4)}": (now.size, weight) for weight in weights}
+    )
+    return f"{text} A larger weight forgets sooner and ends on a higher floor." if now.shift else text
 
 
 # Classes in order
@@ -1022,25 +1148,27 @@ def _sorted(now: _Setting) -> list[Block]:
         caption=(
             f"Two classes, N(−d/2, σ²) and N(d/2, σ²) with d {number(now.separation)}σ; in order: batches of the lower class for "
             f"a long time, then of the upper one; shuffled: every batch mixed by tossing a coin; N {now.size}, a "
-            f"{number(now.weight, 4)}; left {_CURVE_RUNS} runs, right at least {_SAMPLES} samples a class {_after(now.steps)}; "
+            f"{number(now.weight, 4)}; gap over {_CURVE_RUNS} runs, outputs of at least {_SAMPLES} samples a class "
+            f"{_after(now.steps)}; "
             f"{now.layer}; seed {now.seed}."
         ),
         key=(
-            "Left: measured lines; small dots theory, exact in order and of first order in 1/N shuffled; dashed rule 10%. "
-            "Right: blue the lower class, vermilion the upper one, upright lines their means; % right: share on its class's side "
-            "of 0; 0.2% of a row may lie outside at either end."
+            "Gap: measured lines; small dots theory, exact in order and of first order in 1/N shuffled; dashed rule 10%. "
+            "Outputs: blue the lower class, vermilion the upper one, upright lines their means; % right: share on its class's "
+            "side of 0; 0.2% of a row may lie outside at either end."
         ),
         alt=(
-            "Left: gap between training and evaluation against steps, for batches of one class in turn and for shuffled ones. "
-            "Right: outputs of two classes in training and in evaluation, for both orders."
+            "Gap between training and evaluation against steps, for batches of one class in turn and for shuffled ones, and "
+            "outputs of two classes in training and in evaluation, for both orders."
         ),
     )
     return [
         "A data set sorted by class fills each batch with one class. Every batch is centered on its own mean, so in training "
-        "**the class is gone from the output**; evaluation, with one mean for all, shows it. Compare the two upper rows.",
+        "**the class is gone from the output**; evaluation, with one mean for all, shows it. Among the outputs compare the two "
+        "rows in order.",
         figure,
         _sorted_text(now, found, gaps, exact),
-        *_remarks(now),
+        *_remarks(now, "the feature is made of two classes"),
     ]
 
 
@@ -1148,6 +1276,8 @@ def gap_blocks(values: Values) -> Sequence[Block]:
             separation=own["gap_separation"],
             seed=whole(values, "seed"),
             history=whole(values, "steps"),
+            cumulative=bool(values["cumulative"]),
+            plain=values["source"] == "normal" and values["drift"] == "none",
         ),
     )
 

@@ -210,7 +210,7 @@ def sweeps(
     )
 
 
-_PANELS = {"rate": "learning rate η", "scale": "scale of the weights at the start, in He’s"}
+_PANELS = {"rate": "learning rate η", "scale": "scale of the weights at the start, times He’s"}
 
 
 @lru_cache(maxsize=16)
@@ -250,7 +250,7 @@ def _rates_spec(width: int) -> Spec:
             .encode(x=alt.value(inner), y=y, text="label:N", color=theme.ink("muted")),
             alt.Chart(named("lane"))
             .transform_filter(mine)
-            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE)
+            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE, lineBreak="\n")
             .encode(
                 x=alt.value(inner), y=alt.value(-15), text="label:N", color=theme.ink("muted"), opacity=theme.SHOWN
             ),
@@ -354,7 +354,7 @@ def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
             "levels": rows(y=[COIN, LEARNED]),
             "level_labels": rows(*level_labels),
             "lane": rows(
-                panel=list(found), label="not finite from", shown=[any(p["panel"] == n for p in lost) for n in found]
+                panel=list(found), label="not finite\nfrom step", shown=[any(p["panel"] == n for p in lost) for n in found]
             ),
             "here": rows(*(_here(found[name].x, at, name) for name, at in here.items())),
             "ends": rows(*ends),
@@ -366,8 +366,8 @@ def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
         },
         title="With and without BN over learning rates and scales of the start",
         caption=(
-            f"{setting.text}; left: scale {number(setting.scale)}, {len(RATES)} rates from {number(float(RATES[0]))} to "
-            f"{number(float(RATES[-1]))}; right: rate {number(setting.rate)}, {len(SCALES)} scales from "
+            f"{setting.text}; at scale {number(setting.scale)}, {len(RATES)} rates from {number(float(RATES[0]))} to "
+            f"{number(float(RATES[-1]))}; at rate {number(setting.rate)}, {len(SCALES)} scales from "
             f"{number(float(SCALES[0]))} to {number(float(SCALES[-1]))}; weights of seeds {setting.seed} to "
             f"{setting.seed + SEEDS - 1}; data and order of seed {setting.seed}; ε 1e−5."
         ),
@@ -375,7 +375,7 @@ def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
             f"Line: median of {SEEDS} seeds, band: all of them. Loss of all points at once, in training mode. Numbers above: "
             f"the step from which the first of the seeds is no longer finite, or > where one ends above {number(_HIGHEST)}."
         ),
-        alt="Loss after training against the learning rate, left, and the initial scale, right, with and without BN.",
+        alt="Loss after training against the learning rate and against the initial scale, with and without BN.",
     )  # fmt: skip
 
 
@@ -474,9 +474,9 @@ def _range_text(sweep: Sweep, noun: str) -> str:
             said.append(f"{name} at none of the {noun} tried")
             continue
         width[normalized] = ends[1] / ends[0]
-        low, high = (number(end, 2) for end in ends)
+        low, high = (number(end) for end in ends)
         said.append(
-            f"{name} from {low} to {high}, a factor of {number(width[normalized], 2)}"
+            f"{name} from {low} to {high}, a factor of {number(width[normalized])}"
             if ends[1] > ends[0]
             else f"{name} at {low} alone"
         )
@@ -766,8 +766,8 @@ def _layers_figure(found: Layers, setting: _Setting) -> Figure:
             "step below."
         ),
         alt=(
-            "Left and middle: quantiles of what the activation gets in every hidden layer at one step, without and with BN. "
-            "Right: how far the means of units have moved since the start, against the step."
+            "Quantiles of what the activation gets in every hidden layer at one step, without and with BN. How far the means "
+            "of units have moved since the start, against the step."
         ),
     )  # fmt: skip
 
@@ -987,7 +987,7 @@ def _smoothness_figure(found: Mapping[bool, NetworkSmoothness], setting: _Settin
             f"and order of seed {setting.seed}; ε 1e−5."
         ),
         key=(
-            "Band on the left: lowest to highest loss after these steps; elsewhere: all seeds. β: largest change of the "
+            "Band of the loss: lowest to highest after these steps; other bands: all seeds. β: largest change of the "
             "gradient per length of step. Above 2/η a step η overshoots where the loss is a parabola. "
             f"What lies outside {number(_LOWEST)} to {number(_HIGHEST)} is drawn at that end."
         ),
@@ -1113,8 +1113,8 @@ def _layers_blocks(values: Values) -> Sequence[Block]:
     setting = _setting(values)
     found = layers_seen(*setting)
     return [
-        "Do the distributions inside stay where they are? Move the step and watch the deepest layer; on the right, how fast "
-        "statistics measured at the start go stale.",
+        "Do the distributions inside stay where they are? Move the step and watch the deepest layer; the drift of a "
+        "unit’s mean tells how fast statistics measured at the start go stale.",
         _layers_figure(found, setting),
         _layers_text(found, setting),
     ]
@@ -1125,8 +1125,8 @@ def _smoothness_blocks(values: Values) -> Sequence[Block]:
     found = smoothness(*setting)
     return [
         "Two explanations of BN: it lowers **internal covariate shift**, the change that updates below cause in a layer’s "
-        "problem (middle), or it makes the loss **smoother**, so that a gradient holds further ahead (left and right). "
-        "Each is measured along the same runs.",
+        "problem, or it makes the loss **smoother**, so that a gradient holds further ahead: the loss along it varies less, and "
+        "the effective β is smaller. Each is measured along the same runs.",
         _smoothness_figure(found, setting),
         _smoothness_text(found, setting),
     ]

@@ -41,6 +41,7 @@ _STACKED = (2, 8, 32, 64)
 _SAMPLE = (1.0, 2.0, 4.0, 9.0)  # one sample of four features, in a batch of its own
 _OFFSETS = (0.0, 1e2, 1e4, 1e6, 1e8, 1e12, 1e15)
 _STACK_EPS = 1e-5
+_TAMED = 0.01  # ε/σ² from which on a sample outside a tiny batch has a steady standard deviation
 
 EXAMPLES: Mapping[str, tuple[float, ...]] = {
     "1, 2, 4, 9": (1, 2, 4, 9),
@@ -102,6 +103,20 @@ def _placed(ends: Array, low: float, high: float, gap: float = 0.075) -> Array:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _spoken(names: Sequence[str]) -> str:
+    """Name conventions in a sentence."""
+    return " and ".join("the paper" if name == "paper" else name for name in names)
+
+
+def _elsewhere(values: Values) -> list[str]:
+    """Say that the page's kind of feature does not act in a view, where it is not what the view draws."""
+    if values["source"] == "normal" and values["drift"] == "none":
+        return []
+    return [
+        "Here the feature is normal and does not change, whatever values and change over time the page is set to."
+    ]
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -237,9 +252,19 @@ def _one_caption(values: Values) -> str:
     )
 
 
-def _window(run: ProbeSizes, low: Array, high: Array, fixed: Array) -> tuple[float, float]:
-    """Return what the panel of outputs shows: the bands of all sizes whose outputs have a standard deviation."""
-    steady = np.array([math.isfinite(exact.std) for exact in run.theory])
+def _ratio(values: Values) -> float:
+    """Return ε/σ²."""
+    return real(values, "eps") / real(values, "sigma") ** 2
+
+
+def _wild(values: Values, run: ProbeSizes) -> Array:
+    """Tell at which sizes only a small ε keeps the standard deviation finite, so that 200 batches do not show it."""
+    outside = not values["in_batch"] and _ratio(values) < _TAMED
+    return np.asarray((run.sizes <= 3) & outside)
+
+
+def _window(steady: Array, low: Array, high: Array, fixed: Array) -> tuple[float, float]:
+    """Return what the panel of outputs shows: the bands of all sizes with a steady standard deviation."""
     seen = np.concatenate([low[steady], high[steady], fixed[np.isfinite(fixed)]])
     bottom, top = float(seen.min()), float(seen.max())
     margin = max(0.04 * (top - bottom), (0.2 - (top - bottom)) / 2)
@@ -252,22 +277,23 @@ def _one_figure(values: Values, run: ProbeSizes) -> tuple[Figure, int]:
     delta = (real(values, "probe") - real(values, "mu")) / real(values, "sigma")
     truth = gamma * delta + real(values, "beta")
     low, lower, median, upper, high = np.quantile(run.outputs, (0.025, 0.25, 0.5, 0.75, 0.975), axis=1)
-    bottom, top = _window(run, low, high, np.concatenate([run.eval_output, run.eval_expected, [truth]]))
-    here = run.outputs[list(run.sizes).index(own)]
-    if math.isfinite(run.theory[list(run.sizes).index(own)].std):
+    steady, k = ~_wild(values, run), list(run.sizes).index(own)
+    bottom, top = _window(steady, low, high, np.concatenate([run.eval_output, run.eval_expected, [truth]]))
+    here = run.outputs[k]
+    if steady[k]:
         bottom, top = min(bottom, float(here.min())), max(top, float(here.max()))
     inside = (here >= bottom) & (here <= top)
     # Evenly spread by the golden ratio: dots side by side, and the same for every run.
     jitter = (np.arange(_PLACEMENTS) * 0.6180339887 % 1 - 0.5) * 0.34
     std = run.outputs.std(axis=1, ddof=1)
-    exact = np.array([theory.std for theory in run.theory])
-    # Without a standard deviation to estimate, and where there is none but rounding, there is nothing to draw.
-    std = np.where(np.isfinite(exact) & (exact > 0), std, np.nan)
-    limit = scatter_asymptote(run.sizes, delta, gamma)
+    exact = np.where(steady, [theory.std for theory in run.theory], np.nan)
+    # Where 200 batches cannot show it, and where there is none but rounding, there is nothing to draw.
+    std = np.where(exact > 0, std, np.nan)
+    limit = scatter_asymptote(run.sizes, delta, gamma, _ratio(values))
     nothing = np.full(len(run.sizes), np.nan)
     drawn: tuple[tuple[str, str, int, Array, Array], ...] = (
         ("output", "vermilion", 0, std, exact),
-        ("√((1 + δ²/2)/N)", "muted", 2, limit, nothing),
+        (_formula(values), "muted", 2, limit, nothing),
         ("batch mean, in σ", "green", 0, run.mean_std, 1 / np.sqrt(run.sizes)),
     )
     extent = _extent(*(line[3] for line in drawn), exact)
@@ -323,11 +349,19 @@ def _one_figure(values: Values, run: ProbeSizes) -> tuple[Figure, int]:
         title="One sample in batches of every size",
         caption=_one_caption(values),
         key=(
-            "Orange, left: median, half and 95% of the batches. Small dots: exact standard deviations, right, and what "
-            "evaluation gives with expected statistics, left."
+            "Output: orange the median, half and 95% of the batches; small dots what evaluation gives with expected statistics. "
+            "Standard deviation: small dots exact."
         ),
         alt="Training output of one sample against batch size beside its evaluation output, and its standard deviation.",
     ), int((~inside).sum())
+
+
+def _formula(values: Values) -> str:
+    """Write the standard deviation that large batches tend to, r = 1 + ε/σ² only where it shows."""
+    scale = "" if abs(real(values, "gamma")) == 1 else "|γ|"
+    if number(1 + _ratio(values), 4) == "1":
+        return f"{scale}√((1 + δ²/2)/N)"
+    return f"{scale}√((1 + δ²/2r²)/rN)"
 
 
 def _one_blocks(values: Values) -> list[Block]:
@@ -342,8 +376,7 @@ def _one_blocks(values: Values) -> list[Block]:
         f"In batches of **{own}** the sample comes out as {number(float(here.mean()))} ± {number(std)} over {_PLACEMENTS} "
         f"batches"
     ]
-    if math.isfinite(theory.std):
-        lines[0] += f" (exactly {number(theory.mean)} ± {number(theory.std)})"
+    lines[0] += f" (exactly {number(theory.mean)} ± {number(theory.std)})"
     if math.isfinite(run.eval_output[k]):
         lines[0] += (
             f", in evaluation as **{number(float(run.eval_output[k]))}** (expected {number(float(run.eval_expected[k]))}): "
@@ -355,46 +388,54 @@ def _one_blocks(values: Values) -> list[Block]:
         lines.append("A value less its own mean is 0, so every sample comes out as β.")
     exact = np.array([t.std for t in run.theory])
     stds = run.outputs.std(axis=1, ddof=1)
-    steady = np.isfinite(exact) & (exact > 0)
+    wild = _wild(values, run)
+    steady = ~wild & (exact > 0)
+    means = float(np.max(np.abs(run.mean_std * np.sqrt(run.sizes) - 1)))
     if steady.any():
         worst = float(np.max(np.abs(stds[steady] / exact[steady] - 1)))
-        last = int(run.sizes[-1])
-        ratio = float(exact[-1] / scatter_asymptote(last, delta, gamma))
+        last, r = int(run.sizes[-1]), 1 + _ratio(values)
+        ratio = float(exact[-1] / scatter_asymptote(last, delta, gamma, r - 1))
         lines.append(
-            f"The measured standard deviations are within {number(100 * worst, 2)}% of the exact ones, where "
+            f"The measured standard deviations of the output are within {number(100 * worst, 2)}% of the exact ones, those of "
+            f"the batch mean within {number(100 * means, 2)}%, where "
             f"{_PLACEMENTS} normal draws err by {number(100 / math.sqrt(2 * _PLACEMENTS - 2), 2)}%"
             + ("." if values["in_batch"] else " and the heavy tails of small batches by more.")
         )
-        formula = f"√((1 + δ²/2)/N) with δ = (x − μ)/σ = {number(delta)}"
+        formula, share, given = _formula(values), "δ²/2", f"δ = (x − μ)/σ = {number(delta)}"
+        if "r" in formula:
+            share, given = "δ²/2r²", f"{given} and r = 1 + ε/σ² = {number(r, 4)}"
+        formula = f"{formula} with {given}"
         if abs(ratio - 1) < 0.1:
             lines.append(
-                f"At N = {last} the exact one is {number(ratio, 4)} times {formula}: the batch mean brings the 1, the batch's "
-                f"standard deviation the δ²/2 = {number(delta * delta / 2)}. Four times the batch for half the scatter."
+                f"At N = {last} the exact one of the output is {number(ratio, 4)} times {formula}: the batch mean brings the 1, "
+                f"the batch's standard deviation the {share} = {number(delta * delta / (2 * r * r))}. Four times the batch for "
+                "half the scatter."
             )
         else:
             lines.append(
                 f"At N = {last} the exact one is still only {number(ratio)} times {formula}: the sample lies so far out that it "
-                f"makes up the variance of its own batch, and comes out near √(N − 1)·γ in size, here at most "
+                f"makes up the variance of its own batch, and comes out near √(N − 1)·|γ| in size, here at most "
                 f"{number(abs(gamma) * math.sqrt(own - 1))}."
             )
     lines.append(
         f"The batch mean itself scatters by {number(float(run.mean_std[k]))} σ at N = {own}; 1/√N is "
         f"{number(1 / math.sqrt(own))}. This is the noise that BatchNorm brings into training."
     )
-    wild = [str(n) for n, s in zip(run.sizes, exact, strict=True) if not math.isfinite(s)]
-    if wild:
-        first = run.outputs[[not math.isfinite(s) for s in exact]][0]
+    if wild.any():
+        sizes, first = run.sizes[wild], run.outputs[wild][0]
         lines.append(
-            f"A sample outside its batch has no finite standard deviation at N = {', '.join(wild)}: a batch whose values lie "
-            f"close together throws it anywhere, at N = {wild[0]} from {number(float(first.min()))} to "
-            f"{number(float(first.max()))}. Bands end at the edge of the panel"
-            + (f", and {beyond} dots lie beyond it." if beyond else ".")
+            "A sample outside its batch has a finite standard deviation at N = "
+            f"{' and '.join(map(str, sizes))} only thanks to ε, of exactly {' and '.join(map(number, exact[wild]))}: a batch "
+            "whose values lie close together, or of one value, is divided by little more than √ε. "
+            f"At N = {sizes[0]} the sample comes out from {number(float(first.min()))} to {number(float(first.max()))}. "
+            "Bands end at the edge of the panel" + (f", and {beyond} dots lie beyond it." if beyond else ".")
         )
     return [
         "How much does a sample's output depend on the company it is normalized in? Its training output in "
         f"{_PLACEMENTS} batches of every size, against its one output in evaluation.",
         figure,
         " ".join(lines),
+        *_elsewhere(values),
     ]
 
 
@@ -481,7 +522,7 @@ def _stacked_blocks(values: Values) -> list[Block]:
         title="BatchNorm on BatchNorm",
         caption=(
             f"{_counted(layers, 'layer')}, one on the other; batch sizes {', '.join(map(str, sizes))} with the stored variance "
-            f"of {' and '.join(unbiased)} (N − 1), and {reference} with that of {' and '.join(biased)} (N); 4 batches of N(0, 1) "
+            f"of {_spoken(unbiased)} (N − 1), and {reference} with that of {_spoken(biased)} (N); 4 batches of N(0, 1) "
             f"in 16 features, running statistics averaged over them, then evaluated; root of the variance within "
             f"batches; γ 1, β 0, ε {number(_STACK_EPS)}; seed {seed}."
         ),
@@ -499,7 +540,7 @@ def _stacked_blocks(values: Values) -> list[Block]:
         text += f"At N = 64 it is {number(float(runs[64][0][-1]))}. "
     text += (
         f"Every layer leaves a variance of 1 (N) behind in training and stores N/(N − 1) of it, so evaluation divides by a "
-        f"little too much, layer after layer. {' and '.join(biased)} store what training used and stay at "
+        f"little too much, layer after layer. {_spoken(biased)} store what training used and stay at "
         f"{number(float(flat[0][-1]), 4)}. To lose less than 5% over {_counted(layers, 'layer')} takes N ≥ {needed}. The "
         f"dots leave ε out; the lines are farthest from them at N = {worst}, by {number(100 * gaps[worst], 2)}%. N counts "
         "values per feature, so in a "
@@ -547,14 +588,14 @@ def _example_blocks(values: Values) -> list[Block]:
     size = len(batch)
     if size == 1:
         text += (
-            f"One value has no unbiased variance. For {' and '.join(unbiased)} the running variance stays as it was; "
-            f"{' and '.join(biased)} store a variance of 0."
+            f"One value has no unbiased variance. For {_spoken(unbiased)} the running variance stays as it was; "
+            f"{_spoken(biased)} store a variance of 0."
         )
     else:
         bessel = size / (size - 1)
         text += (
-            f"All four normalize with the same variance. {' and '.join(unbiased)} store {number(bessel)} times as much, "
-            f"N/(N − 1) with N = {size}; {' and '.join(biased)} differ only in the weight."
+            f"All four normalize with the same variance. {_spoken(unbiased)} store {number(bessel)} times as much, "
+            f"N/(N − 1) with N = {size}; {_spoken(biased)} store the batch's own, and differ in the weight and in ε."
         )
         if not any(step.batch_var for step in found.values()):
             text += " Of a constant batch all store 0."
@@ -582,7 +623,7 @@ def _offset_blocks(values: Values) -> list[Block]:
 
     def first(column: str) -> str:
         wrong = [o for o, v in found.items() if abs(getattr(v, column) - v.exact) > 0.01 * abs(v.exact)]
-        return f"first at an offset of {number(wrong[0])}" if wrong else "at none of these offsets"
+        return f"at an offset of {number(wrong[0])}" if wrong else "at none of these offsets"
 
     error = max(abs(v.two_passes - v.exact) for v in found.values())
     passes = f"Two passes are off by {number(error, 2)} at most." if error else "Two passes give it exactly."
@@ -590,9 +631,9 @@ def _offset_blocks(values: Values) -> list[Block]:
     negative = f" It even comes out as {number(lowest)}, and its root as NaN." if lowest < 0 else ""
     return [
         f"**Huge offsets.** The batch {name} plus an offset has the variance of the batch, but for the rounding of its "
-        f"values. E[x²] − E[x]² saves a pass over the data, and is off by more than 1% {first('squares')} in float64, "
-        f"{first('squares_float32')} in float32: it "
-        f"subtracts two large numbers that agree in most digits.{negative} {passes}\n\n" + table(head, lines)
+        "values. E[x²] − E[x]² saves a pass over the data, but subtracts two large numbers that agree in most digits: "
+        f"it is first off by more than 1% {first('squares_float32')} in float32 and {first('squares')} in float64."
+        f"{negative} {passes}\n\n" + table(head, lines)
     ]
 
 
@@ -617,16 +658,17 @@ def _single_spec(width: int) -> Spec:
         )
         y = _log(f"{name}:Q")
         base = alt.Chart(named("steps"))
+        expected = base.transform_filter(f"isValid(datum.{name}_theory)")
+        theory: dict[str, Any] = {"x": x, "y": _log(f"{name}_theory:Q"), "color": theme.color()}
         rules = alt.Chart(named(f"{name}_rules"))
         layers = [
             alt.Chart(named("extent")).mark_point(opacity=0).encode(y=y),
             rules.mark_rule(strokeDash=[5, 4], strokeWidth=1).encode(
                 y=y, color=theme.ink("muted"), opacity=theme.SHOWN
             ),
+            expected.mark_line(strokeWidth=0.8, opacity=0.5).encode(detail="name:N", **theory),
             base.mark_line().encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash()),
-            base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
-                x=x, y=_log(f"{name}_theory:Q"), color=theme.ink("ink")
-            ),
+            expected.mark_point(filled=True, size=theme.DOT, opacity=1).encode(**theory),
             _labels(f"{name}_ends", inner, y),
             _heading(name),
         ]
@@ -712,10 +754,10 @@ def _single_figure(values: Values, runs: Mapping[str, Ones]) -> Figure:
         parts.append(
             {
                 "step": shown.astype(np.int16),
-                "variance": _visible(stream.running_var[shown]),
-                "variance_theory": _visible(np.where(dotted, theory.running_var[shown], np.nan)),
-                "output": _visible(np.abs(stream.eval_output[shown] - beta)),
-                "output_theory": _visible(np.where(dotted, np.abs(theory.eval_output[shown] - beta), np.nan)),
+                "variance": stream.running_var[shown],
+                "variance_theory": np.where(dotted, theory.running_var[shown], np.nan),
+                "output": np.abs(stream.eval_output[shown] - beta),
+                "output_theory": np.where(dotted, np.abs(theory.eval_output[shown] - beta), np.nan),
                 "name": name,
                 "slot": np.int8(STYLES[name].slot),
                 "dash": np.int8(STYLES[name].dash),
@@ -734,10 +776,14 @@ def _single_figure(values: Values, runs: Mapping[str, Ones]) -> Figure:
         ],
         "output": [(truth, "truth")],
     }
-    extent = {}
+    extent, zeros = {}, False
     for name, marks in rules.items():
-        drawn = (frame[name].to_numpy(), frame[f"{name}_theory"].to_numpy(), np.array([y for y, _ in marks]))
-        extent[name] = _extent(*drawn)
+        columns = (name, f"{name}_theory")
+        extent[name] = _extent(*(frame[c].to_numpy() for c in columns), np.array([y for y, _ in marks]))
+        for column in columns:
+            series = frame[column].to_numpy()
+            zeros = zeros or bool((series == 0).any())
+            frame[column] = np.where(series == 0, extent[name][0], _visible(series))
     return Figure(
         name="batchnorm/batch_of_one",
         build=_single_spec,
@@ -768,8 +814,8 @@ def _single_figure(values: Values, runs: Mapping[str, Ones]) -> Figure:
             + f"; running statistics start at ({number(real(values, 'running_mean'))}, "
             f"{number(real(values, 'running_var'))}); γ {number(gamma)}, β {number(beta)}; seed {values['seed']}."
         ),
-        key="Small dots: expected running variance, (1 − a)ᵗ of the start where 0 is stored, and the output that the expected "
-        "statistics give.",
+        key="Small dots on faint lines: expected running variance, (1 − a)ᵗ of the start where 0 is stored, and the output that "
+        "the expected statistics give." + (" A value of 0 is drawn at the lower edge." if zeros else ""),
         alt="Running variance and evaluation output of one sample against the number of batches of one, by convention.",
     )
 
@@ -805,6 +851,7 @@ def _single_reading(values: Values, runs: Mapping[str, Ones]) -> str:
     apart = real(values, "probe") - real(values, "mu")
     sigma = real(values, "sigma")
     unbiased, biased = _kinds()
+    start = real(values, "running_var")
     sentences = [
         f"With the true mean and variance the sample would come out as {number(gamma * apart / sigma + beta)}."
     ]
@@ -815,20 +862,25 @@ def _single_reading(values: Values, runs: Mapping[str, Ones]) -> str:
         noise = abs(gamma) * float(theory.running_mean_std[-1]) / math.sqrt(theory.running_var[-1] + rule.eps)
         away = abs(float(stream.running_var[-1]) - float(theory.running_var[-1]))
         sentences.append(
-            f"In {name} every batch hands over a variance of 0: {number(keep)}^{steps} = {number(keep**steps)} of the start "
-            f"is left, and evaluation gives **{number(float(stream.eval_output[-1]))}** "
+            f"In {name} every batch hands over a variance of 0: "
+            + (
+                f"{number(keep)}^{steps} = {number(keep**steps)} of the start is left"
+                if start
+                else "the start is 0 already"
+            )
+            + f", and evaluation gives **{number(float(stream.eval_output[-1]))}** "
             f"(expected statistics give {number(float(theory.eval_output[-1]))}, and the running mean's noise ± "
             f"{number(noise)} about it), on the way to "
             f"γ(x − μ)/√ε + β = {number(gamma * apart / math.sqrt(rule.eps) + beta)}"
             + (
                 f" (running variance off its closed form by {number(away, 2)})."
-                if away > 1e-9 * real(values, "running_var")
+                if away > 1e-9 * start
                 else "."
             )
         )
     stuck = runs[unbiased[0]][0]
     sentences.append(
-        f"In {' and '.join(unbiased)} the running variance stays at {number(float(stuck.running_var[-1]))}, where the truth is "
+        f"In {_spoken(unbiased)} the running variance stays at {number(float(stuck.running_var[-1]))}, where the truth is "
         f"{number(sigma**2)}: the scale of evaluation is whatever it started with, and only the mean is learned."
     )
     return " ".join(sentences)
@@ -891,6 +943,7 @@ def _single_blocks(values: Values) -> list[Block]:
         *_single_table(values, runs),
         _single_figure(values, runs),
         _single_reading(values, runs),
+        *_elsewhere(values),
         _hard_table(gamma, beta),
     ]
 

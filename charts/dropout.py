@@ -34,6 +34,8 @@ _TRAIN, _EVAL = theme.SLOTS["vermilion"], theme.SLOTS["blue"]  # as on the Batch
 _BINS = 56
 _FINEST = 6  # a bar is at least this part of the usual width, however narrow the hump
 _INSIDE = 2.0  # standard deviations within which a rule stands in its hump
+_DISTINCT = 8  # so many different outputs, or fewer, have no density to compare with
+_SLIM = 0.25  # of a usual bar, about 3 pixels: where a standard deviation is less, dots would be a smear
 _GRID = np.linspace(-4.0, 4.0, 61)  # standard deviations from the mean
 _NORMAL = np.exp(-0.5 * _GRID**2) / np.sqrt(2 * np.pi)
 _TALL = 0.84  # of a rule, in rows
@@ -41,7 +43,7 @@ _GAP = 0.45  # rows of mistakes stand apart from the rows that are right
 
 KNOBS = (
     Knob(
-        "p", "float", 0.5, label="p_drop", low=0.0, high=1.0, step=0.01, symbol="p",
+        "p", "float", 0.5, label="p_drop (= 1 − p_keep)", low=0.0, high=1.0, step=0.01,
         help="Probability to drop a unit: the p of PyTorch, the rate of Keras. p_keep = 1 − p_drop is what TensorFlow 1 "
         "and the paper of 2014 ask for.",
     ),
@@ -55,7 +57,7 @@ KNOBS = (
         help="What each input adds to the output, activation times weight. They sum to 1.",
     ),
     Knob("masks", "int", 2000, label="Masks drawn", low=10, high=10_000, log=True, symbol="M"),
-    Knob("seed", "int", 0, label="Seed", low=0, high=9999, step=1),
+    Knob("seed", "int", 10, label="Seed", low=0, high=9999, step=1),
 )  # fmt: skip
 
 
@@ -298,7 +300,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
             {"low": bars.low, "high": bars.high, "base": base, "top": base + unit * bars.counts,
              "count": bars.counts, "mode": mode, "slot": _TRAIN}
         )  # fmt: skip
-        if sd > 0:
+        if sd >= _SLIM * usual and len(np.unique(np.round(result.train[k], 9))) > _DISTINCT:
             grid = mean + sd * _GRID
             top = unit * result.train.shape[1] * bars.bin * _NORMAL / sd
             seen = (top > 0.004) & (grid > low) & (grid < high)
@@ -366,7 +368,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
         ),
         key=(
             "Orange: training outputs over masks, triangle at their mean. Blue: evaluation. Dots: normal density with "
-            "the mean and variance of the closed form."
+            "the mean and variance of the closed form, but none over a few separate outputs or a hump of a few pixels."
         ),
         alt="Six ways to use dropout, one a row: histogram of training outputs, and where evaluation lies.",
         ghosts={"ghost": "means"},
@@ -406,7 +408,8 @@ def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoment
     hidden = ", and inside the hump: no single output gives it away" if apart < _INSIDE else ""
     return (
         f"{here} Inverted dropout trains at {number(float(result.train_mean[inverted]))} ± "
-        f"{number(float(sd[inverted]))} and evaluates at **{number(float(result.eval_mean[inverted]))}**; classic "
+        f"{number(float(sd[inverted]))} (mean and standard deviation over masks) and evaluates at "
+        f"**{number(float(result.eval_mean[inverted]))}**; classic "
         f"dropout trains at {number(float(result.train_mean[classic]))} ± {number(float(sd[classic]))} and evaluates at "
         f"**{number(float(result.eval_mean[classic]))}**. Without any scaling, evaluation is "
         f"{number(float(result.ratio[wrong]))} times the training mean, {number(apart)} sd of the training outputs "
@@ -442,8 +445,8 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
     lines = [
         r"A unit adds contributions $c_i = w_i a_i$; dropout multiplies each by an independent $m_i \in \{0, 1\}$ with "
         r"$P(m_i = 1) = 1-p$. Mean and variance of the sum follow from those of one $m_i$, $1-p$ and $p(1-p)$:",
-        r"$$\text{inverted: }\quad \mathrm E = \sum c_i,\qquad \mathrm{Var} = \frac{p}{1-p}\sum c_i^2"
-        r"\qquad\qquad \text{classic: }\quad \mathrm E = (1-p)\sum c_i,\qquad \mathrm{Var} = p(1-p)\sum c_i^2$$",
+        r"$$\text{inverted: }\quad \mathrm E = \sum c_i,\qquad \mathrm{Var} = \frac{p}{1-p}\sum c_i^2$$",
+        r"$$\text{classic: }\quad \mathrm E = (1-p)\sum c_i,\qquad \mathrm{Var} = p(1-p)\sum c_i^2$$",
         f"The contributions here ({word(values, 'contributions')}): "
         f"{CONTRIBUTIONS[word(values, 'contributions')].description}",
     ]
@@ -451,7 +454,8 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
         lines += [
             rf"So $\sum c_i = 1$ and $\sum c_i^2 = {latex(squares, 4)}$, and with $p = {drop}$:",
             rf"$$\text{{inverted: }}\ \mathrm{{Var}} = \frac{{{drop}}}{{{keep}}}\cdot {latex(squares, 4)} = "
-            rf"{latex(float(inverted.train_var), 4)} \qquad \text{{classic: }}\ \mathrm{{Var}} = "
+            rf"{latex(float(inverted.train_var), 4)}$$",
+            rf"$$\text{{classic: }}\ \mathrm{{Var}} = "
             rf"{drop}\cdot{keep}\cdot {latex(squares, 4)} = {latex(float(classic.train_var), 4)}$$",
         ]
     lines += [
@@ -550,7 +554,7 @@ SCENARIOS = (
         "Twenty layers",
         "A wrong scale is applied once a layer, so that it grows as a power of the depth; and even right scaling lets "
         "the second moment grow in training, by 1/p_keep a layer.",
-        {"p": 0.25},
+        {"p": 0.25, "depth_quantity": "evaluation over training"},
         question="A factor left out in each of twenty layers: how far off is the end?",
         tab="Depth",
     ),

@@ -144,8 +144,8 @@ def programs(values: Values) -> tuple[Code, Code]:
         "}",
     ]
     return (
-        Code("NumPy", _program(values, _NUMPY_HEAD, numpy)),
-        Code("PyTorch", _program(values, _TORCH_HEAD, torch)),
+        Code("NumPy: the main figure", _program(values, _NUMPY_HEAD, numpy)),
+        Code("PyTorch: the main figure", _program(values, _TORCH_HEAD, torch)),
     )
 
 

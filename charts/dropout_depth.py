@@ -8,7 +8,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
@@ -105,10 +105,23 @@ def _shown_on_log(values: Array) -> Array:
     return np.where((array >= 1e-300) & (array <= 1e300), array, np.nan)
 
 
-def _last(line: Array) -> float:
-    """Return the last number of a line that is there, NaN if none is."""
-    there = line[np.isfinite(line)]
-    return float(there[-1]) if len(there) else math.nan
+def _lone(line: Array) -> Array:
+    """Say which numbers of a line have no neighbor, so that a line cannot show them."""
+    there = np.pad(np.isfinite(line), 1)
+    return np.asarray(there[1:-1] & ~there[:-2] & ~there[2:])
+
+
+def _layers(count: int) -> str:
+    return f"{count} {'layer' if count == 1 else 'layers'}"
+
+
+def _said_end(name: str, line: Array, values: Array) -> str:
+    """Name a line and, if it ends before the last layer, where: ``line`` is what is drawn of ``values``."""
+    there = np.flatnonzero(np.isfinite(line))
+    if not len(there) or there[-1] == len(line) - 1:
+        return name
+    after = int(there[-1]) + 1
+    return f"{name}: 0 from layer {after + 1}" if values[after] == 0 else f"{name}: up to layer {after}"
 
 
 @dataclass(frozen=True)
@@ -131,8 +144,8 @@ class _Ends:
         """
         values = np.log10(self.lines) if self.log else self.lines
         held = self.lines.ravel() if self.beside is None else np.append(self.lines, self.beside)
-        there = (np.log10(held) if self.log else held)[np.isfinite(held)]
-        low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 0.0)
+        reached = (np.log10(held) if self.log else held)[np.isfinite(held)]
+        low, high = (float(reached.min()), float(reached.max())) if len(reached) else (0.0, 0.0)
         if reach is not None:
             low, high = reach
         if high - low < least:
@@ -141,17 +154,44 @@ class _Ends:
             low, high = low - _PAD * (high - low), high + _PAD * (high - low)
         if self.log:  # powers of ten have to stay numbers
             low, high = max(low, -300.0), min(high, 300.0)
-        ends = np.array([_last(line) for line in values])
-        seen = np.isfinite(ends)
-        placed = np.full(len(ends), low)
-        placed[seen] = spread(ends[seen], gap * (high - low), low, high)
+        there = np.isfinite(values)
+        steps = values.shape[1]
+        seen = there.any(axis=1)
+        at = np.where(seen, steps - 1 - there[:, ::-1].argmax(axis=1), steps - 1)
+        placed = np.full(len(values), low)
+        for group in (seen & (at == steps - 1), seen & (at < steps - 1)):
+            placed[group] = spread(values[group, at[group]], gap * (high - low), low, high)
         part: Part = {
+            "x": (at + 1).astype(np.int16),
             "y": 10**placed if self.log else placed,
             "label": list(self.names),
             "slot": np.array(self.slots, np.int8),
+            "early": at < steps - 1,
+            "back": (at < steps - 1) & (at > 0.55 * steps),  # no room to the right of it within the panel
             "shown": seen,
         }
         return part, (low, high)
+
+
+def _line_ends(data: str, x: alt.X, y: alt.Y) -> Panel:
+    """Write the names of lines where each of them ends, over a ground of their own: other lines may go on."""
+
+    def said(filled: bool, color: alt.Color | alt.ColorDatum) -> Panel:
+        return (
+            alt.Chart(named(data))
+            .mark_text(
+                align=alt.expr("datum.back ? 'right' : 'left'"),
+                dx=alt.expr("datum.back ? -8 : 8"),
+                dy=alt.expr("datum.early ? -9 : 0"),
+                fontSize=theme.SMALL_SIZE + 0.5,
+                filled=filled,
+                strokeWidth=0 if filled else 5,
+                strokeJoin="round",
+            )
+            .encode(x=x, y=y, text="label:N", color=color, opacity=theme.SHOWN)
+        )
+
+    return alt.layer(said(False, theme.ink("paper")), said(True, theme.color()))
 
 
 # Through depth
@@ -185,12 +225,17 @@ def _depth_spec(width: int) -> Spec:
                 )
                 for which, wide, opaque in (("==", 5.5, 0.5), ("!=", theme.LINE, 1.0))
             ),
-            lines.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
-                x=x, y=y(f"{name}_theory"), color=theme.ink("ink")
+            *(
+                lines.transform_filter(f"datum.dash {which} 0").mark_point(filled=True, size=size).encode(
+                    x=x, y=y(name), color=theme.color(),
+                    opacity=alt.condition(f"datum.{name}_lone", alt.value(opaque), alt.value(0)),
+                )
+                for which, size, opaque in (("==", 150, 0.5), ("!=", 55, 1.0))
             ),
-            alt.Chart(named(f"{name}_ends"))
-            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=alt.value(inner), y=y("y"), text="label:N", color=theme.color(), opacity=theme.SHOWN),
+            lines.mark_point(filled=True, size=theme.DOT).encode(
+                x=x, y=y(f"{name}_theory"), color=theme.ink("ink"), opacity=theme.SHOWN
+            ),
+            _line_ends(f"{name}_ends", alt.X("x:Q"), y("y")),
             _heading(name),
         ).properties(width=inner, height=250 if narrow else 310, name=name)  # fmt: skip
 
@@ -295,12 +340,14 @@ class _Run:
 
 
 @lru_cache(maxsize=8)
-def _propagated(activation: str, p: float, depth: int, width: int, corrected: bool, seed: int) -> _Run:
+def _propagated(
+    activation: str, p: float, depth: int, width: int, corrected: bool, seed: int, share: progress.Share
+) -> _Run:
     entry = ACTIVATIONS[activation]
     variance = corrected_variance(entry, p) if corrected else keeping_variance(entry)
     measured = propagate_dropout(
-        entry, p=p, depth=depth, width=width, weight_variance=variance, inputs=_INPUTS, seed=seed
-    )
+        entry, p=p, depth=depth, width=width, weight_variance=variance, inputs=_INPUTS, seed=seed, report=share.report,
+    )  # fmt: skip
     theory = depth_theory(entry, p=p, depth=depth, weight_variance=variance)
     return _Run(activation, p, depth, width, corrected, variance, measured, measured.pooled(), theory)
 
@@ -310,7 +357,7 @@ def _depth_setting(run: _Run, seed: int) -> str:
     nets = "1 network" if count == 1 else f"mean of {count} networks"
     rule = "(1 − p)/E φ(z)²" if run.corrected else "1/E φ(z)²"
     return (
-        f"{run.activation}, {run.depth} layers of width {run.width}, dropout after each, p_drop {number(run.p)} (p_keep "
+        f"{run.activation}, {_layers(run.depth)} of width {run.width}, dropout after each, p_drop {number(run.p)} (p_keep "
         f"{number(1 - run.p)}), weights N(0, σ_w²/width) with σ_w² = {rule} = {number(run.weight_variance, 4)}, standard "
         f"normal inputs; {nets}, {_INPUTS} inputs each, all modes with the same weights and masks, seed {seed}"
     )
@@ -320,10 +367,9 @@ def _depth_figure(run: _Run, quantity: str, seed: int) -> Figure:
     what = _QUANTITIES[quantity]
     layer = np.arange(1, run.depth + 1)
     dotted = (layer - run.depth) % max(1, math.ceil(run.depth / 12)) == 0
-    sides = {
-        name: (_shown_on_log(pick(*run.pooled)), _shown_on_log(pick(*run.theory)))
-        for name, pick in (("left", what.left), ("right", what.right))
-    }
+    picks = (("left", what.left), ("right", what.right))
+    raw = {name: pick(*run.pooled) for name, pick in picks}
+    sides = {name: (_shown_on_log(raw[name]), _shown_on_log(pick(*run.theory))) for name, pick in picks}
     if quantity == "mean" and _odd(run.activation):  # theory is 0 to rounding
         sides = {name: (lines, np.full_like(theory, np.nan)) for name, (lines, theory) in sides.items()}
     names = tuple(_STYLES)[::-1]  # of lines that end together the first one's name stands highest
@@ -331,35 +377,55 @@ def _depth_figure(run: _Run, quantity: str, seed: int) -> Figure:
     every = np.concatenate([both.ravel() for pair in sides.values() for both in pair])
     labels: dict[str, Part] = {}
     for name, (lines, _) in sides.items():
-        ends = _Ends(names, lines[order], [theme.SLOTS[_STYLES[mode][0]] for mode in names], True, every)
+        said = [_said_end(mode, lines[at], raw[name][at]) for mode, at in zip(names, order, strict=True)]
+        ends = _Ends(said, lines[order], [theme.SLOTS[_STYLES[mode][0]] for mode in names], True, every)
         labels[name], span = ends.place(0.055, 1.0)
+
+    def part(
+        mode: str, slot: int, dash: int, shown: bool, columns: Mapping[str, tuple[object, object, object]]
+    ) -> Part:
+        fields = {
+            key: value
+            for side, values in columns.items()
+            for key, value in zip((side, f"{side}_theory", f"{side}_lone"), values, strict=True)
+        }
+        where = layer if shown else layer[:1]
+        return {"layer": where.astype(np.int16), "mode": mode, "slot": np.int8(slot), "dash": np.int8(dash), "shown": shown,
+                **fields}  # fmt: skip
+
     return Figure(
         name="dropout/depth",
         build=_depth_spec,
         data={
             "lines": rows(
                 *(
-                    {
-                        "layer": layer.astype(np.int16), "mode": mode, "slot": np.int8(theme.SLOTS[hue]), "dash": np.int8(dash),
-                        **{
-                            key: value
-                            for name, (lines, theory) in sides.items()
-                            for key, value in (
-                                (name, lines[run.at(mode)]),
-                                (f"{name}_theory", np.where(dotted, theory[run.at(mode)], np.nan)),
+                    part(
+                        mode, theme.SLOTS[hue], dash, True,
+                        {
+                            name: (
+                                lines[run.at(mode)],
+                                np.where(dotted, theory[run.at(mode)], np.nan),
+                                _lone(lines[run.at(mode)]),
                             )
+                            for name, (lines, theory) in sides.items()
                         },
-                    }
+                    )
                     for mode, (hue, dash) in _STYLES.items()
-                )
+                ),
+                # Where nothing is left to draw the columns keep an extent: a line of one number is not seen.
+                *(
+                    part("", theme.MUTED, dash, False, dict.fromkeys(sides, (10 ** span[0], 10 ** span[0], False)))
+                    for dash in (0, 1)
+                ),
             ),
-            **{f"{name}_ends": rows(part) for name, part in labels.items()},
+            **{f"{name}_ends": rows(ends) for name, ends in labels.items()},
             "titles": rows(left=[what.titles[0]], right=[what.titles[1]]),
             "reach": rows(layer=[1, run.depth], y=10 ** np.array(span)),
         },
         title=f"Dropout in every layer: {quantity}",
         caption=f"{quantity.capitalize()}; {_depth_setting(run, seed)}.",
-        key="Lines: measured on the output of a layer after its dropout. Small dots: theory for wide layers.",
+        key="Lines, or large dots where a line would have one point: measured on the output of a layer after its dropout. "
+        "Small dots: theory for wide layers.",
         alt="One line for each way of scaling against the layer, log axes: two panels, training and evaluation or their "
         "ratio and what mistakes add to it.",
     )  # fmt: skip
@@ -486,9 +552,14 @@ def _ratio_text(run: _Run) -> str:
         share = np.abs(added[[none, twice]] / expected[[none, twice]] - 1)
         worst = float(share.max()) if np.isfinite(share).all() else 0.0
         text += (
-            f" {run.activation} passes factors on, so a scale that is wrong by p_keep = {number(1 - run.p)} in every layer is "
-            f"wrong by p_keep^{run.depth} = {number((1 - run.p) ** run.depth)} at the end, in each single network"
-            f"{': measured and theory differ by a share of ' + number(worst, 1) if worst > 0 else ''}."
+            f" {run.activation} passes factors on, so a scale that is wrong by p_keep = {number(1 - run.p)} in "
+            + (
+                "the one layer is wrong by as much at the end, in each single network"
+                if run.depth == 1
+                else f"every layer is wrong by p_keep^{run.depth} = {number((1 - run.p) ** run.depth)} at the end, in each "
+                "single network"
+            )
+            + f"{': measured and theory differ by a share of ' + number(worst, 1) if worst > 0 else ''}."
         )
     else:
         text += f" {run.activation} bends, so factors do not simply multiply up."
@@ -505,25 +576,38 @@ _TEXTS: Mapping[str, Callable[[_Run], str]] = {
 
 def _scatter_text(run: _Run) -> str:
     """Say how far the measured second moments are from theory, and why."""
-    off = []
-    for part, theory in zip(run.pooled, run.theory, strict=True):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.abs(np.log(part.second / theory.second))
-        off.append(logs[np.isfinite(logs)])
-    every = np.concatenate(off)
-    if not len(every):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.abs(
+            np.log([part.second / theory.second for part, theory in zip(run.pooled, run.theory, strict=True)])
+        )
+    there = np.isfinite(logs)  # (2, modes, layers)
+    whole_layers = np.all(there, axis=(0, 1))
+    first = (
+        run.depth if whole_layers.all() else int(whole_layers.argmin())
+    )  # so many layers are compared in all modes
+    if first:
+        compared, said = logs[..., :first], "all modes"
+        if first == 1:
+            said += " in layer 1" if run.depth > 1 else ""
+        else:
+            said += f" {'and' if first == run.depth else 'up to'} layer{f' {first}' if first < run.depth else 's'}"
+    else:
+        compared, said = logs[there.all(axis=-1)], "the modes that are left in every layer"
+    if not compared.size:
         return ""
-    text = f"Second moments of all modes and layers are within a factor of {number(float(np.exp(every.max())))} of theory"
+    worst = float(np.exp(compared.max()))
+    text = f"Second moments of {said} are within a factor of {number(worst)} of theory"
     entry = ACTIVATIONS[run.activation]
     if not homogeneous(entry) or run.p == 1:
         return text + ", which is for wide layers."
     masked = log_scatter(entry, p=run.p, depth=run.depth, width=run.width)
+    free = log_scatter(entry, p=0.0, depth=run.depth, width=run.width)
     if masked > _WILD:
         return text + ", which is for the mean over very many networks: too few units are kept for this one."
     return (
-        f"{text}, which is for the mean over networks. One network of this width scatters around it: under masks the "
-        f"logarithm of its second moment in the last layer by about ± {number(masked, 2)}, in evaluation by "
-        f"± {number(log_scatter(entry, p=0.0, depth=run.depth, width=run.width), 2)}."
+        f"{text}, which is for the mean over networks. One network of this width scatters around it: one standard deviation "
+        f"of the logarithm is a factor of about {number(math.exp(masked), 2)} either way for its second moment in the last "
+        f"layer under masks, and of {number(math.exp(free), 2)} in evaluation."
     )
 
 
@@ -536,6 +620,7 @@ def _through_depth(values: Values) -> list[Block]:
         whole(values, "depth_width"),
         bool(values["depth_corrected"]),
         seed,
+        progress.Share(0.0, 1.0, "Sending signals through the layers"),
     )
     events = _depth_events(run)
     alive = run.pooled[0].second[run.at("Inverted")]
@@ -570,12 +655,12 @@ def _variants_spec(width: int) -> Spec:
             alt.Chart(named("input"))
             .mark_rule(strokeDash=[5, 4], strokeWidth=1)
             .encode(x=x, color=theme.ink("muted"), opacity=theme.SHOWN),
-            points.mark_rule(strokeWidth=0.6).encode(y=y, color=theme.ink("faint")),
+            points.mark_rule(strokeWidth=0.6).encode(y=y, color=theme.ink("faint"), opacity=theme.SHOWN),
             points.mark_rule(strokeWidth=2.4).encode(
-                x=alt.X(f"{name}_low:Q"), x2=f"{name}_high:Q", y=y, color=theme.color()
+                x=alt.X(f"{name}_low:Q"), x2=f"{name}_high:Q", y=y, color=theme.color(), opacity=theme.SHOWN
             ),
-            points.mark_point(filled=True, size=90, opacity=1).encode(
-                x=x, y=y, color=theme.color(),
+            points.mark_point(filled=True, size=90).encode(
+                x=x, y=y, color=theme.color(), opacity=theme.SHOWN,
                 tooltip=[
                     alt.Tooltip("variant:N"),
                     alt.Tooltip(f"{name}:Q", format=".4g", title="measured"),
@@ -583,8 +668,8 @@ def _variants_spec(width: int) -> Spec:
                 ],
             ),
             *(
-                points.mark_point(filled=True, size=size, opacity=1).encode(
-                    x=alt.X(f"{name}_theory:Q"), y=y, color=theme.ink(use)
+                points.mark_point(filled=True, size=size).encode(
+                    x=alt.X(f"{name}_theory:Q"), y=y, color=theme.ink(use), opacity=theme.SHOWN
                 )
                 for size, use in ((36, "paper"), (theme.DOT, "ink"))
             ),
@@ -625,11 +710,14 @@ def _variants_figure(
     found: Mapping[str, tuple[Measured, VariantMoments]], mu: float, p: float, seed: int
 ) -> Figure:
     before = VariantMoments(mu, 1.0, 0.0, 0.0, 1.0)
-    columns: Part = {
+    columns: dict[str, object] = {
         "variant": list(found),
         "row": np.arange(len(found)),
         "slot": np.array([theme.SLOTS[_VARIANT_HUES[name]] for name in found], np.int8),
+        "shown": True,
     }
+    # At p_drop = 1 no correlation is there: one row that is not seen keeps the extent of its columns.
+    hidden: dict[str, object] = {"variant": "", "row": [0], "slot": np.int8(theme.MUTED), "shown": False}
     reach: dict[str, object] = {}
     for name in _PANELS:
         value = np.array([_finite(getattr(measured.moments, name)) for measured, _ in found.values()])
@@ -640,6 +728,14 @@ def _variants_figure(
             **columns, name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_theory": theory,
             f"{name}_text": [_plain(v) for v in value],
         }  # fmt: skip
+        unseen = getattr(before, name)
+        hidden |= {
+            name: unseen,
+            f"{name}_low": unseen,
+            f"{name}_high": unseen,
+            f"{name}_theory": unseen,
+            f"{name}_text": "",
+        }
         every = np.concatenate([low, high, theory, [getattr(before, name), 0.0]])
         every = every[np.isfinite(every)]
         least, most = float(every.min()), max(float(every.max()), 0.5)
@@ -648,7 +744,7 @@ def _variants_figure(
         name="dropout/variants",
         build=_variants_spec,
         data={
-            "points": rows(columns),
+            "points": rows(columns, *([hidden] if p == 1 else [])),
             "input": rows(**{name: [getattr(before, name)] for name in _PANELS}, shown=True),
             "reach": rows(**reach),
             "titles": rows(**{name: [title] for name, title in _PANELS.items()}),
@@ -745,12 +841,13 @@ def _selu_spec(width: int) -> Spec:
                 x=x, y=y(name), detail="way:N", color=theme.color(), strokeDash=theme.dash(),
                 tooltip=[alt.Tooltip("way:N", title="dropout"), alt.Tooltip("layer:Q"), alt.Tooltip(f"{name}:Q", format=".4g")],
             ),
+            lines.mark_point(filled=True, size=60).encode(
+                x=x, y=y(name), color=theme.color(), opacity=alt.condition(f"datum.{name}_lone", alt.value(1), alt.value(0)),
+            ),
             lines.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
                 x=x, y=y(f"{name}_theory"), color=theme.ink("ink")
             ),
-            alt.Chart(named(f"{name}_ends"))
-            .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=alt.value(inner), y=y("y"), text="label:N", color=theme.color(), opacity=theme.SHOWN),
+            _line_ends(f"{name}_ends", alt.X("x:Q"), y("y")),
             _heading(name),
         ).properties(width=inner, height=200 if narrow else 230, name=name)  # fmt: skip
 
@@ -768,10 +865,11 @@ def _selu_spec(width: int) -> Spec:
 
 
 @lru_cache(maxsize=8)
-def _selu(p: float, depth: int, width: int, seed: int) -> tuple[LayerMoments, LayerMoments]:
-    return propagate_selu(p=p, depth=depth, width=width, inputs=_INPUTS, seed=seed), selu_theory(
-        p=p, depth=depth
-    )
+def _selu(
+    p: float, depth: int, width: int, seed: int, share: progress.Share
+) -> tuple[LayerMoments, LayerMoments]:
+    found = propagate_selu(p=p, depth=depth, width=width, inputs=_INPUTS, seed=seed, report=share.report)
+    return found, selu_theory(p=p, depth=depth)
 
 
 def _in_deviations(of: LayerMoments) -> Array:
@@ -791,8 +889,15 @@ def _selu_figure(
     dotted = (layer - depth) % max(1, math.ceil(depth / 12)) == 0
     mean, mean_theory = (_in_deviations(of) for of in found)
     var, var_theory = (_shown_on_log(of.variance) for of in found)
-    mean_ends, mean_reach = _Ends(list(names.values()), mean, slots, False, mean_theory).place(0.08, 0.2)
-    var_ends, var_reach = _Ends(list(names.values()), var, slots, True, var_theory).place(0.08, 0.5)
+    said = [
+        [
+            _said_end(name, lines[k], lines[k] if lines is mean else found[0].variance[k])
+            for k, name in enumerate(names.values())
+        ]
+        for lines in (mean, var)
+    ]
+    mean_ends, mean_reach = _Ends(said[0], mean, slots, False, mean_theory).place(0.08, 0.2)
+    var_ends, var_reach = _Ends(said[1], var, slots, True, var_theory).place(0.08, 0.5)
     order = [k for k, way in enumerate(SELU_DROPS) if way != "No dropout"] + [
         list(SELU_DROPS).index("No dropout")
     ]
@@ -806,6 +911,7 @@ def _selu_figure(
                     {
                         "layer": layer.astype(np.int16), "way": names[ways[k]], "slot": np.int8(slots[k]),
                         "dash": np.int8(dashes[ways[k]]), "mean": mean[k], "var": var[k],
+                        "mean_lone": _lone(mean[k]), "var_lone": _lone(var[k]),
                         "mean_theory": np.where(dotted, mean_theory[k], np.nan),
                         "var_theory": np.where(dotted, var_theory[k], np.nan),
                     }
@@ -819,11 +925,12 @@ def _selu_figure(
         },
         title="Alpha dropout and standard dropout through SELU layers",
         caption=(
-            f"Training; {depth} layers of width {width}: SELU, then dropout with p_drop {number(p)} (p_keep {number(1 - p)}), "
+            f"Training; {_layers(depth)} of width {width}: SELU, then dropout with p_drop {number(p)} (p_keep {number(1 - p)}), "
             f"weights N(0, 1/width) (LeCun), standard normal inputs, {_INPUTS} for each network, the same weights and masks for "
             f"all, seed {seed}."
         ),
-        key="Lines: measured on the output of a layer after its dropout. Small dots: theory for wide layers.",
+        key="Lines, or large dots where a line would have one point: measured on the output of a layer after its dropout. "
+        "Small dots: theory for wide layers.",
         alt="Mean in standard deviations and variance against the layer: without dropout, with standard and with alpha dropout.",
     )  # fmt: skip
 
@@ -872,7 +979,8 @@ def _selu_text(found: tuple[LayerMoments, LayerMoments], p: float, depth: int, w
 def _variants(values: Values) -> list[Block]:
     p, mu, seed = real(values, "p"), real(values, "depth_mu"), whole(values, "seed")
     depth, width = whole(values, "depth_layers"), whole(values, "depth_width")
-    found, selu = _measured_variants(mu, p, seed), _selu(p, depth, width, seed)
+    share = progress.Share(0.0, 1.0, "Sending signals through the layers")
+    found, selu = _measured_variants(mu, p, seed), _selu(p, depth, width, seed, share)
     return [
         "Six ways to be random at one p_drop. Which of them can a unit tell apart, and which only two units together?",
         _variants_figure(found, mu, p, seed),

@@ -91,11 +91,11 @@ def _rates(p: float) -> str:
     return f"p_drop {number(p)} (p_keep {number(1 - p)})"
 
 
-def _heading(name: str) -> Panel:
+def _heading(name: str, above: int = 8) -> Panel:
     return (
         alt.Chart(named("titles"))
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-        .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink"))
+        .encode(x=alt.value(0), y=alt.value(-above), text=f"{name}:N", color=theme.ink("ink"))
     )
 
 
@@ -224,8 +224,8 @@ def _ensemble_spec(width: int) -> Spec:
         lines.mark_line(strokeWidth=1, opacity=0.5).encode(x=across, y=alt.Y("one:Q"), color=theme.color()),
         lines.mark_line().encode(x=across, y=error, color=theme.color()),
         alt.Chart(named("theory"))
-        .mark_point(filled=True, size=theme.DOT, opacity=1)
-        .encode(x=across, y=error, color=theme.ink("ink")),
+        .mark_point(filled=True, size=theme.DOT)
+        .encode(x=across, y=error, color=theme.ink("ink"), opacity=theme.SHOWN),
         _here("now", across),
         _ends("ends", right, error),
         _heading("error"),
@@ -248,7 +248,9 @@ def _visible(values: Array) -> Array:
 def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> Figure:
     found, sampled = _ensemble(net, units, p, seed), _sampled(net, units, p, seed)
     output, exact = found.output[:, 0], float(found.arithmetic[0])
-    low, high, counts = bins(output, 0.0, 1.0, _BINS)
+    varies = float(found.sd[0]) > _ROUNDING
+    possible = found.probability > 0
+    low, high, counts = bins(output[possible], 0.0, 1.0, _BINS)
     shares = np.histogram(output, bins=_BINS, range=(0.0, 1.0), weights=found.probability)[0]
     kept = shares > 0
     averages = (
@@ -282,7 +284,11 @@ def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> 
             *np.log(span).tolist(),
         )
     )  # fmt: skip
-    one = np.abs(sampled.mean - exact)[picked - 1]
+    one = np.maximum(np.abs(sampled.mean - exact)[picked - 1], span[0])
+    rms = _visible(sampled.rms[picked - 1])
+    if not varies:  # one number that no line shows keeps the extent of each column
+        one, rms = (np.where(picked == 1, span[0], np.nan) for _ in range(2))
+    dots = _visible(theory[::3])
     return Figure(
         name="dropout/ensemble",
         build=_ensemble_spec,
@@ -304,11 +310,13 @@ def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> 
             ),
             "errors": rows(
                 passes=picked,
-                y=_visible(sampled.rms[picked - 1]),
-                one=np.maximum(one, span[0]) if found.sd[0] > _ROUNDING else np.nan,
+                y=rms,
+                one=one,
                 slot=np.int8(_SAMPLED),
             ),
-            "theory": rows(passes=picked[::3], y=_visible(theory[::3])),
+            "theory": rows(
+                passes=picked[::3], y=dots if varies else np.full(len(dots), span[0]), shown=varies
+            ),
             "away": rows(
                 y=[max(off[name], span[0]) for name in off],
                 slot=[slot for _, _, slot in averages[2:]],
@@ -324,7 +332,11 @@ def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> 
             "now": rows(passes=[passes], **_side(f"T = {_count(passes)}", passes > 30)),
             "reach": rows(passes=[1, _MOST], y=list(span)),
             "titles": rows(
-                networks=[f"{_count(2**units)} networks, by their probability"],
+                networks=[
+                    f"{_count(2**units)} networks, by their probability"
+                    if possible.sum() > 1
+                    else f"The one network that p_drop {number(p)} leaves"
+                ],
                 error=["Distance from the arithmetic mean"],
             ),
         },
@@ -555,13 +567,19 @@ def _masks_text(units: int, p: float, passes: int, seed: int) -> str:
     kept = float(shares @ np.arange(units + 1))
     empty = round(float(shares[0]) * passes)
     mean, expected = float(counted.mean[passes - 1]), float(expected_distinct(units, p, passes))
+    met = (
+        f"Of {_count(2**units)} possible masks this run has met **{int(counted.one[passes - 1])}**; the mean of {_RUNS} runs "
+        f"is {number(mean, 4)}, in theory {number(expected, 4)}, the sum over all masks of 1 − (1 − P(mask))ᵀ. Each new mask "
+        "trains its network for one step. A large layer has so many that most are never met; they live on the weights they "
+        "share."
+        if 0 < p < 1
+        else f"At p_drop = {number(p)} only one of the {_count(2**units)} masks is possible, the one that "
+        f"{'keeps' if p == 0 else 'drops'} every unit, and every pass draws it."
+    )
     return (
         f"On average {number(units * (1 - p))} of {_counted_units(units)} {_plural(units, 'is', 'are')} kept; in the "
         f"{_count(passes)} {_plural(passes, 'mask')} drawn it is {number(kept)}. All units are dropped with probability "
-        f"p_drop{_power(units)} = {number(p**units)}; here in {empty} of {_count(passes)}. Of {_count(2**units)} possible "
-        f"masks this run has met **{int(counted.one[passes - 1])}**; the mean of {_RUNS} runs is {number(mean, 4)}, in theory "
-        f"{number(expected, 4)}, the sum over all masks of 1 − (1 − P(mask))ᵀ. Each new mask trains its network for one step. "
-        "A large layer has so many that most are never met; they live on the weights they share."
+        f"p_drop{_power(units)} = {number(p**units)}; here in {empty} of {_count(passes)}. {met}"
     )
 
 
@@ -740,6 +758,8 @@ def _trained(p: float, decay: float, layers: int, seed: int, share: progress.Sha
 
 
 _REGIONS = ("data", "gap", "beyond")
+_EDGES = (-_END, -_OUTER, -_INNER, _INNER, _OUTER, _END)  # of the regions as they are drawn, and their names
+_NAMES = ("beyond", "data", "gap", "data", "beyond")
 
 
 def _where() -> dict[str, Array]:
@@ -747,6 +767,18 @@ def _where() -> dict[str, Array]:
     away = np.abs(_GRID)
     gap, beyond = away < _INNER - 1e-9, away > _OUTER + 1e-9
     return {"data": ~gap & ~beyond, "gap": gap, "beyond": beyond}
+
+
+def _drawn() -> list[Array]:
+    """Say where on the grid each region lies, from left to right."""
+    where, left = _where(), _GRID < 0
+    return [
+        where["beyond"] & left,
+        where["data"] & left,
+        where["gap"],
+        where["data"] & ~left,
+        where["beyond"] & ~left,
+    ]
 
 
 class _Band(NamedTuple):
@@ -757,6 +789,8 @@ class _Band(NamedTuple):
     sd: Array  # (grid,), unbiased variance; NaN for a single pass
     scaled: Array  # (grid,), one pass with all units
     spread: dict[str, float]  # mean sd by region
+    sides: Array  # (5,), mean sd by region from left to right
+    off: Array  # (5,), rms of the mean by region from left to right
     error: float  # rms of the mean, on the grid where data are
     theory: Array | None  # (grid,), the closed form of sd, of one hidden layer
     covered: dict[str, float]  # share of the grid where the true function is within 2 sd, by region
@@ -779,6 +813,8 @@ def _band(
         sd,
         predict_scaled(params, _GRID, rate, _ACTIVATION),
         {name: float(sd[at].mean()) for name, at in _where().items()},
+        np.array([sd[at].mean() for at in _drawn()]),
+        np.array([np.sqrt(np.square(mean - true_function(_GRID))[at].mean()) for at in _drawn()]),
         float(np.sqrt(np.mean((mean - true_function(_GRID))[_where()["data"]] ** 2))),
         one_layer_sd(params, _GRID, rate, _ACTIVATION) if layers == 1 else None,
         {name: float(inside[at].mean()) for name, at in _where().items()},
@@ -817,25 +853,27 @@ def _band_spec(width: int) -> Spec:
         .mark_point(filled=True, size=22, opacity=0.9)
         .encode(x=bare, y=y, color=theme.color()),
         alt.Chart(named("regions"))
-        .mark_text(baseline="top", fontSize=theme.SMALL_SIZE - narrow)
-        .encode(x=alt.X("middle:Q", scale=scale), y=alt.value(4), text="label:N", color=theme.ink("muted")),
+        .mark_text(baseline="bottom", fontSize=theme.SMALL_SIZE - narrow)
+        .encode(x=alt.X("middle:Q", scale=scale), y=alt.value(-4), text="label:N", color=theme.ink("muted")),
         _ends("ends", inner, y),
-        _heading("band"),
+        _heading("band", 24),
     ).properties(width=inner, height=260 if narrow else 290, name="band")
     lower = alt.layer(
         ground,
         band.mark_line().encode(x=x, y=sd, color=theme.color()),
         alt.Chart(named("regions"))
         .mark_rule(strokeWidth=1.2, strokeDash=[3, 3])
-        .encode(x=alt.X("low:Q", scale=scale), x2="high:Q", y=sd, color=theme.ink("ink")),
+        .encode(
+            x=alt.X("low:Q", scale=scale), x2="high:Q", y=sd, color=theme.ink("ink"), opacity=theme.SHOWN
+        ),
         alt.Chart(named("regions"))
-        .mark_text(baseline="top", fontSize=theme.SMALL_SIZE)
-        .encode(x=alt.X("middle:Q", scale=scale), y=alt.value(4), text="said:N", color=theme.ink("ink")),
+        .mark_text(baseline="bottom", fontSize=theme.SMALL_SIZE)
+        .encode(x=alt.X("middle:Q", scale=scale), y=alt.value(-4), text="said:N", color=theme.ink("ink")),
         alt.Chart(named("theory"))
         .mark_point(filled=True, size=theme.DOT)
         .encode(x=x, y=sd, color=theme.ink("ink"), opacity=theme.SHOWN),
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=sd),
-        _heading("sd"),
+        _heading("sd", 24),
     ).properties(width=inner, height=110, name="sd")
     return assemble(
         alt.vconcat(upper, lower, spacing=34).resolve_scale(color="shared", x="independent"), theme.config()
@@ -860,9 +898,10 @@ def _band_figure(
         ("weight scaling", band.scaled, _SCALED, 1),
         ("true function", true_function(_GRID), theme.INK, 2),
     )
-    edges = (-_END, -_OUTER, -_INNER, _INNER, _OUTER, _END)
-    names = ("beyond", "data", "gap", "data", "beyond")
-    low, high = band.mean - 2 * band.sd, band.mean + 2 * band.sd
+    sd = band.sd
+    if passes == 1:  # no band; one number that neither line nor area shows keeps the extent of each column
+        sd = np.where(np.arange(len(_GRID)) == 0, 0.0, np.nan)
+    low, high = band.mean - 2 * sd, band.mean + 2 * sd
     every = np.concatenate([low, high, y, *(line for _, line, *_ in lines)])
     every = every[np.isfinite(every)]
     bottom, top = float(every.min()), float(every.max())
@@ -875,7 +914,7 @@ def _band_figure(
         build=_band_spec,
         data={
             "band": rows(
-                x=_GRID, low=_finite(low), high=_finite(high), sd=_finite(band.sd), slot=np.int8(_SAMPLED)
+                x=_GRID, low=_finite(low), high=_finite(high), sd=_finite(sd), slot=np.int8(_SAMPLED)
             ),
             "passes": rows(
                 *(
@@ -891,13 +930,14 @@ def _band_figure(
             ),
             "points": rows(x=x, y=y, slot=np.int8(theme.INK)),
             "regions": rows(
-                low=list(edges[:-1]),
-                high=list(edges[1:]),
-                middle=[(a + b) / 2 for a, b in pairwise(edges)],
-                label=list(names),
-                sd=[band.spread[name] for name in names],
-                said=[number(_significant(band.spread[name]), 2) if passes > 1 else "" for name in names],
-                shaded=[name == "data" for name in names],
+                low=list(_EDGES[:-1]),
+                high=list(_EDGES[1:]),
+                middle=[(a + b) / 2 for a, b in pairwise(_EDGES)],
+                label=list(_NAMES),
+                sd=np.nan_to_num(band.sides),
+                said=[number(_significant(float(value)), 2) if passes > 1 else "" for value in band.sides],
+                shaded=[name == "data" for name in _NAMES],
+                shown=passes > 1,
                 slot=np.int8(theme.FAINT),
             ),
             "ends": rows(
@@ -921,10 +961,26 @@ def _band_figure(
         ),
         key=(
             f"Orange: mean ± 2 sd of the passes, and the first {_DRAWN} as thin lines, one mask each. Shaded: where data "
-            "are. Below: sd, dashed its mean by region; dots: closed form, for one hidden layer."
+            f"are. Below: sd, dashed and above its mean by region{'; dots: closed form' if layers == 1 else ''}."
         ),
         alt="Predictive band of MC dropout around its mean with data, a gap and the true function; below, the sd of the passes.",
     )  # fmt: skip
+
+
+def _overconfident(band: _Band) -> str:
+    """Say how far the mean is off beyond the data, on the side where the band tells least of it."""
+    side = max((0, -1), key=lambda k: band.off[k] / max(float(band.sides[k]), 1e-300))
+    spread_, off, data = float(band.sides[side]), float(band.off[side]), band.spread["data"]
+    narrower = spread_ < data
+    if off <= 2 * spread_:
+        lesson = "within two of them."
+    else:
+        lesson = "a narrow band is no sign that the network knows." if narrower else "far outside the band."
+    return (
+        f" Beyond the data on the {'right' if side else 'left'} the band is {'narrower' if narrower else 'wider'} than on the "
+        f"data (sd {number(spread_, 2)} and {number(data, 2)}), and the mean is off by an rms of **{number(off, 2)}**, "
+        f"{number(off / spread_, 2)} sd: {lesson}"
+    )
 
 
 def _band_text(
@@ -946,13 +1002,16 @@ def _band_text(
     bands = [_band(p, decay, layers, fewer if k else passes, seed, k, share) for k in range(len(variants))]
     here = bands[0]
     sd, covered = here.spread, here.covered
+    left, right = float(here.sides[0]), float(here.sides[-1])
     text = (
         f"The passes spread by **{number(sd['gap'], 2)}** in the gap and {number(sd['data'], 2)} on the data, "
-        f"{number(sd['gap'] / sd['data'], 2)} times as wide; beyond the data by {number(sd['beyond'], 2)}. Mean ± 2 sd covers "
+        f"{number(sd['gap'] / sd['data'], 2)} times as wide; beyond the data by {number(left, 2)} on the left "
+        f"and {number(right, 2)} on the right. Mean ± 2 sd covers "
         f"the true function on {_percent(covered['data'])} of the x with data, {_percent(covered['gap'])} of the gap and "
         f"**{_percent(covered['beyond'])}** beyond; a calibrated band would cover about 95% everywhere. On the data the mean "
         f"is off by an rms of {number(here.error, 2)}, where their noise is {number(_TRAIN_NOISE)}."
     )
+    text += _overconfident(here)
     if here.theory is not None:
         apart = float(np.nanmax(np.abs(here.sd / here.theory - 1)))
         text += (

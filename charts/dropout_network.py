@@ -46,6 +46,7 @@ _BESIDE: Mapping[str, Mapping[str, Any]] = {  # where a name stands beside its p
     "left": {"align": "right", "dx": -6, "dy": -8},
     "below": {"align": "right", "dx": 4, "dy": 15},
 }
+_SAME = 1e-12  # what differs by less is the same up to rounding
 _FAR = 10.0  # a weight of a twin beyond this has been thrown there by a single step
 
 
@@ -184,6 +185,7 @@ def _masks_spec(width: int) -> Spec:
     value = alt.Y("output:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=5))
     rules = alt.Chart(named("rules"))
     outputs = alt.layer(
+        alt.Chart(named("reach")).mark_point(opacity=0).encode(y=value),
         rules.mark_rule(strokeWidth=1.6).encode(y=value, color=theme.color(), strokeDash=theme.dash()),
         alt.Chart(named("outputs")).mark_point(filled=True, size=34, opacity=0.85).encode(
             x=step, y=value, color=theme.color(),
@@ -193,7 +195,9 @@ def _masks_spec(width: int) -> Spec:
         moments.mark_point(filled=False, size=130, strokeWidth=1.8, opacity=1).encode(
             x=step, y=value, color=theme.ink("ink")
         ),
-        rules.mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5).encode(
+        rules.mark_text(
+            align="left", dx=8, dy=-3, fontSize=theme.SMALL_SIZE + 0.5, lineBreak="\n"
+        ).encode(
             x=alt.value(out), y=alt.Y("place:Q"), text="label:N", color=theme.color()
         ),
         _title("output"),
@@ -219,7 +223,7 @@ def _masks_spec(width: int) -> Spec:
     both = (network("forward", "flow", "flow_scale"), network("backward", "gradient", "gradient_scale"))
     below = (outputs, kept)
     every: Panel = (
-        alt.vconcat(*both, *below, spacing=36)
+        alt.vconcat(*below, *both, spacing=36)  # the networks next to the slider, which stands below
         if narrow
         else alt.vconcat(alt.hconcat(*both), alt.hconcat(*below, spacing=28), spacing=30)
     )
@@ -294,10 +298,13 @@ def _masks_figure(run: _Run, setting: str) -> Figure:
     output = a[:, -1]
     evaluated, mean = float(output[0]), float(run.mean.mean[0])
     low, high = float(min(output.min(), mean)), float(max(output.max(), mean))
-    reach = (high - low) or 1.0
+    reach = high - low
+    if reach <= 1e-9 * max(1.0, abs(high)):  # rounding is no range
+        reach = 1.0
+        low, high = low - reach / 2, high + reach / 2
     lines = (
-        (f"evaluation {number(evaluated)}", evaluated, _EVAL, 0),
-        (f"mean {number(mean)}", mean, _TRAIN, 1),
+        (f"evaluation\n{number(_tidy(evaluated))}", evaluated, _EVAL, 0),
+        (f"mean of {_over(run)} masks\n{number(_tidy(mean))}", mean, theme.INK, 1),
     )
     n = hidden.shape[1]
     kinds = theme.INK, theme.MUTED
@@ -329,9 +336,10 @@ def _masks_figure(run: _Run, setting: str) -> Figure:
             ),
             "rules": rows(
                 output=[y for _, y, _, _ in lines], label=[text for text, *_ in lines],
-                place=spread(np.array([y for _, y, _, _ in lines]), 0.12 * reach, low, high),
+                place=spread(np.array([y for _, y, _, _ in lines]), 0.3 * reach, low, high),
                 slot=[slot for _, _, slot, _ in lines], dash=[dash for *_, dash in lines],
             ),
+            "reach": rows(output=[low, high]),
             "kept": rows(
                 k=np.arange(n + 1), steps=np.bincount(total[1:], minlength=n + 1), zero=0.0,
                 expected=STEPS * kept_units(n, run.rates[1]), slot=_TRAIN,
@@ -341,14 +349,14 @@ def _masks_figure(run: _Run, setting: str) -> Figure:
         title="A small network, its masks and what they let through",
         caption=setting,
         key=(
-            "In a unit: its activation as the next layer sees it, left; dL/dz, at an input dL/dx, right. Crossed: dropped. "
-            "Width of an edge: |weight × activation|, left; |dL/dweight|, right; widest where it is largest over all steps. "
-            "Green: positive. Purple: negative. Dotted: carries nothing in this step. Below: dashed, the mean over masks; "
-            "small dots, binomial theory."
+            "In a unit: forward, its activation as the next layer sees it; backward, dL/dz, at an input dL/dx. Crossed: "
+            "dropped. Width of an edge: forward, |weight × activation|; backward, |dL/dweight|; widest where it is largest "
+            "over all steps. Green: positive. Purple: negative. Dotted: carries nothing in this step. Output, mask by mask: "
+            f"dots, training; dashed, the mean of {_over(run)} masks. Hidden units kept: small dots, binomial theory."
         ),
         alt=(
-            "A small network under the mask of one training step, forward on the left and backward on the right; below, "
-            "its output under every mask beside evaluation, and how many hidden units the masks keep."
+            "A small network under the mask of one training step, forward and backward; its output under every mask beside "
+            "evaluation; and how many hidden units the masks keep."
         ),
         hint="Drag the training step below the figure.",
     )  # fmt: skip
@@ -365,6 +373,16 @@ def _counted(run: _Run, layer: int, counts: Array | None) -> list[str]:
     return [f"{units} {noun}", *(f"{k} of {units} kept" for k in counts[1:])]
 
 
+def _over(run: _Run) -> str:
+    """Say how many masks the mean output is taken over: all, or how many were drawn."""
+    return f"{run.mean.masks:,}" if run.mean.standard_error.any() else "all"
+
+
+def _tidy(value: float) -> float:
+    """Return 0 for what is 0 up to rounding."""
+    return 0.0 if abs(value) < _SAME else value
+
+
 def _percent(share: float) -> str:
     return f"{number(100 * share)}%"
 
@@ -373,21 +391,7 @@ def _masks_text(run: _Run, activation: str) -> list[str]:
     found, p = run.training, run.rates[1]
     hidden = np.concatenate(found.masks[1:], axis=1)
     units, kept = hidden.shape[1], hidden.sum(axis=1)
-    random = np.concatenate(
-        [m for m, rate in zip(found.masks, (run.rates[0], 1, 1, 1), strict=False) if rate], axis=1
-    )
-    different, size = len(np.unique(random, axis=0)), random.shape[1]
-    text = (
-        f"With p_drop = {number(p)} (p_keep = {number(1 - p)}) the {STEPS} steps keep {number(float(kept.mean()))} of "
-        f"{units} hidden units on average, from {int(kept.min())} to {int(kept.max())}; the binomial distribution has "
-        f"{number(units * (1 - p))} ± {number(math.sqrt(units * p * (1 - p)))}. They have **{different} different "
-        f"{'mask' if different == 1 else 'masks'}** "
-        f"of 2^{size} = {2**size:,} possible ones"
-    )
-    if size <= MOST_UNITS and size == units:
-        text += f" ({number(float(expected_distinct(units, p, STEPS)))} expected)"
-    text += ". Each is a subnetwork; all of them share these weights."
-    blocks = [text, _gradient_text(run, activation)]
+    blocks = [f"{_kept_text(kept, units, p)} {_distinct_text(run)}", _gradient_text(run, activation)]
     blocked = sum(not all(mask[t].any() for mask in found.masks) for t in range(STEPS))
     chance = cut_off(run.sizes, run.rates)
     if blocked:
@@ -397,6 +401,43 @@ def _masks_text(run: _Run, activation: str) -> list[str]:
         )
     blocks.append(_mean_text(run, activation))
     return blocks
+
+
+def _kept_text(kept: Array, units: int, p: float) -> str:
+    """Say how many hidden units the steps keep."""
+    low, high, noun = int(kept.min()), int(kept.max()), "unit" if units == 1 else "units"
+    text = f"With p_drop = {number(p)} (p_keep = {number(1 - p)})"
+    if p in (0, 1):
+        if p:
+            return f"{text} no step keeps a hidden unit."
+        return f"{text} every step keeps {'the' if units == 1 else f'all {units}'} hidden {noun}."
+    if low == high:
+        text += f" each of the {STEPS} steps keeps {low} of {units} hidden {noun}"
+    else:
+        text += f" the {STEPS} steps keep {number(float(kept.mean()))} of {units} hidden {noun} on average, from {low} to {high}"
+    return (
+        f"{text}; the binomial distribution has mean {number(units * (1 - p))} and standard deviation "
+        f"{number(math.sqrt(units * p * (1 - p)))}."
+    )
+
+
+def _distinct_text(run: _Run) -> str:
+    """Say how many different masks the steps have, of how many."""
+    random = [m for m, rate in zip(run.training.masks, run.rates, strict=True) if 0 < rate < 1]
+    if not random:
+        return "Only one mask is possible: nothing is left to chance, and every step trains the same network."
+    drawn = np.concatenate(random, axis=1)
+    different, size = len(np.unique(drawn, axis=0)), drawn.shape[1]
+    found = (
+        "All steps have **the same mask**,"
+        if different == 1
+        else f"The steps have **{different} different masks**"
+    )
+    text = f"{found} of {2**size:,} possible ones"
+    rates = {rate for rate in run.rates if 0 < rate < 1}
+    if size <= MOST_UNITS and len(rates) == 1:
+        text += f" ({number(float(expected_distinct(size, rates.pop(), STEPS)))} different ones expected)"
+    return f"{text}. Each is a subnetwork; all of them share these weights."
 
 
 def _gradient_text(run: _Run, activation: str) -> str:
@@ -419,9 +460,10 @@ def _gradient_text(run: _Run, activation: str) -> str:
         )
     else:
         text = "No unit is dropped in any step."
+    least, most = float(by_unit.min()), float(by_unit.max())
+    by = f", from {_percent(least)} to {_percent(most)} by unit" if least < most else ""
     text += (
-        f" A hidden unit had a gradient dL/dz in {_percent(float(by_unit.mean()))} of the steps, from "
-        f"{_percent(float(by_unit.min()))} to {_percent(float(by_unit.max()))} by unit; it was kept in "
+        f" A hidden unit had a gradient dL/dz in {_percent(float(by_unit.mean()))} of the steps{by}; it was kept in "
         f"{_percent(float(hidden.mean()))}. Of the weights {_percent(float(learning.mean()))} had one in a step."
     )
     idle = hidden & ~reached
@@ -440,25 +482,34 @@ def _mean_text(run: _Run, activation: str) -> str:
     evaluated, mean = float(run.evaluation.output[0, 0]), float(run.mean.mean[0])
     error = float(run.mean.standard_error[0])
     outputs = run.training.output[:, 0]
-    text = (
-        f"Over the {STEPS} masks the output is {number(float(outputs.mean()))} ± {number(float(outputs.std(ddof=1)))} (mean ± "
-        f"sd). Evaluation gives **{number(evaluated)}**, the mean over "
-    )
-    if error:
-        text += f"masks **{number(mean)}** ± {number(error, 2)} (standard error of {run.mean.masks:,} draws)"
+    deviation = float(outputs.std(ddof=1))
+    if not any(run.rates):
+        return f"Every step gives the output of evaluation, **{number(_tidy(evaluated))}**: without masks they are the same."
+    if deviation < _SAME * max(1.0, abs(float(outputs[0]))):
+        text = f"Under each of the {STEPS} masks the output is {number(_tidy(float(outputs[0])))}."
     else:
-        text += f"all masks, each by its probability, **{number(mean)}**"
+        text = (
+            f"Over the {STEPS} masks the output has mean {number(_tidy(float(outputs.mean())))} and standard deviation "
+            f"{number(deviation)}."
+        )
+    text += f" Evaluation gives **{number(_tidy(evaluated))}**, the mean of "
+    if error:
+        text += f"{run.mean.masks:,} drawn masks **{number(mean)}** ± {number(1.96 * error, 2)} (95%)"
+    else:
+        text += f"all masks, each by its probability, **{number(_tidy(mean))}**"
     apart = abs(mean - evaluated)
+    same = apart < _SAME * max(1.0, abs(evaluated))
     if 1 in run.rates:
         return f"{text}: where a whole layer is always dropped, no division by p_keep = 0 repairs the mean."
     linear = activation == "identity"
     if linear or (len(run.sizes) == 3 and run.rates[0] == 0):
         why = "every layer is linear" if linear else "one layer of masks feeds a linear output"
-        return f"{text}. The two are equal in theory, because {why}; here they are {number(apart, 2)} apart."
-    if run.rates[1] == 0 and run.rates[0] == 0:
-        return f"{text}: without masks they are the same."
-    if apart < 2 * error:
-        return f"{text}: {number(apart)} apart, within two standard errors."
+        here = "they agree up to rounding" if same else f"they are {number(apart, 2)} apart"
+        return f"{text}. The two are equal in theory, because {why}; here {here}."
+    if same:
+        return f"{text}: the same."
+    if apart < 1.96 * error:
+        return f"{text}: {number(apart)} apart, within this 95% interval."
     return f"{text}: {number(apart)} apart, because masks below a nonlinearity do not average out."
 
 
@@ -630,14 +681,13 @@ def _twins_figure(run: _Twins, p: float, seed: int) -> Figure:
         caption=(
             f"Linear unit, two identical inputs x = ±1, target x, start (1, 0); p_drop {number(p)} (p_keep "
             f"{number(1 - p)}) on the inputs, inverted, a mask for each example; gradient descent, learning rate "
-            f"{number(run.rate)}, batches of {_TWIN_BATCH}, {_TWIN_STEPS} steps, {_TWIN_RUNS} runs, seed {seed}. Blue: "
-            "p_drop 0."
+            f"{number(run.rate)}, batches of {_TWIN_BATCH}, {_TWIN_STEPS} steps, {_TWIN_RUNS} runs, seed {seed}."
         ),
         key=(
             "Orange: mean over the runs; band: 5% to 95% of them; thin: one run. Blue: no dropout. Small dots: theory of "
-            "the mean. Right, dashed: weights that add up to 1."
+            "the mean. In the plane, dashed: weights that add up to 1."
         ),
-        alt="Two weights against the training step, with and without dropout, left; their path in the plane, right.",
+        alt="Two weights against the training step, with and without dropout, and their path in the plane.",
     )  # fmt: skip
 
 
@@ -668,7 +718,9 @@ def _twins_text(run: _Twins, p: float) -> str:
         )
     mean = run.weights[-1].mean(axis=0)
     error = run.weights.std(axis=1, ddof=1) / math.sqrt(_TWIN_RUNS)
-    z = float((np.abs(run.weights.mean(axis=1) - run.theory)[1:] / error[1:]).max())
+    # Where p_drop is nearly 1, no run may have kept an input yet: no spread, and nothing to compare.
+    known = error > 0
+    z = float((np.abs(run.weights.mean(axis=1) - run.theory)[known] / error[known]).max(initial=0.0))
     text = (
         f"Without dropout the gradient is 0 wherever $w_1 + w_2 = 1$, and the split stays {plain}. With p_drop = {number(p)} "
         f"(p_keep = {number(1 - p)}) the loss over all masks is $(1 - w_1 - w_2)^2 + \\lambda(w_1^2 + w_2^2)$ with λ = "

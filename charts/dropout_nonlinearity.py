@@ -20,6 +20,7 @@ from core.dropout_nonlinear import (
     UNITS,
     WEIGHTS,
     DroppedUnit,
+    Expectation,
     LayerGap,
     drop_unit,
     nonlinearity_gap,
@@ -38,6 +39,7 @@ _BINS = 48
 _CURVE = 181
 _EXACT_UNITS = 10
 _EXACT = 1e-12
+_NO_GAP = 1e-9  # a gap in theory below this is the error of quadrature
 _LEAST = 0.05  # what an axis of gaps shows on either side at least, lest rounding fills it
 _ROW = 17.0  # pixels of a row in the figure of all activations
 
@@ -102,6 +104,11 @@ def _tidy(value: float) -> float:
 def _signed(value: float, digits: int = 3) -> str:
     text = number(_tidy(value), digits)
     return f"+{text}" if _tidy(value) > 0 else text
+
+
+def _measured(value: float, error: float) -> str:
+    """Write a measured gap with its 95% interval; a gap without an error is exact."""
+    return f"{_signed(value)} ± {number(1.96 * error, 2)} (95%)" if error >= _EXACT else _signed(value)
 
 
 def _mean_text(mean: float) -> str:
@@ -306,43 +313,56 @@ def _one_figure(s: _Settings, unit: DroppedUnit, sweep: LayerGap) -> Figure:
         caption=(
             f"{s.function}, inverted dropout, {s.rates}, seed {s.seed}. Unit: mean of z {_mean_text(s.mean)} in evaluation, "
             f"{_unit_text(unit, s.width)}. Layer: {UNITS} units, {s.width} inputs each, {WEIGHTS['He'].description}, "
-            f"{ROWS} inputs with a mask each. Left, z of the middle 99% of the masks."
+            f"{ROWS} inputs with a mask each. One unit: z of the middle 99% of the masks."
         ),
         key=(
             "Orange: training, the mean over masks. Blue: evaluation. Upright rule: the gap. Small dots: theory, for the unit "
             "with a normal z."
         ),
         alt=(
-            "Left, an activation with the distribution of its input under dropout, the mean output in training and the "
-            "output in evaluation. Right, both for a layer against p_drop."
+            "An activation with the distribution of its input under dropout, the mean output in training and the output in "
+            "evaluation; and both for a layer against p_drop."
         ),
     )  # fmt: skip
 
 
-def _curvature(s: _Settings, unit: DroppedUnit, gap: float) -> str:
-    """Say how f bends where z falls, and what follows."""
+def _curvature(s: _Settings, unit: DroppedUnit, gap: Expectation, theory: float) -> str:
+    """Say how f bends where z falls, and what follows for the gap, which is ``theory`` if z is normal."""
     f = ACTIVATIONS[s.activation].f
     values = f(np.linspace(float(unit.z.min()), float(unit.z.max()), 401))
+    up, down = _bends(values)
+    if not up and not down:
+        but = "" if unit.exact else " but the error of drawing masks"
+        return f"{s.activation} is straight on all of these z: no gap{but}."
+    small = abs(gap.value) < max(2 * gap.error, _EXACT)
+    if up and down:
+        return (
+            f"{s.activation} is convex in one place and concave in another; {_balance(gap, theory, small)}."
+        )
+    bend, where = ("convex", "above") if up else ("concave", "below")
+    but = ", here by less than two standard errors" if small else ""
+    return (
+        f"{s.activation} is {bend} on these z, so training lies {where} evaluation{but}: Jensen's inequality."
+    )
+
+
+def _bends(values: Array) -> tuple[bool, bool]:
+    """Say whether evenly spaced values of a function bend up, and whether they bend down, anywhere."""
     bend = np.diff(values, 2)
     tolerance = 1e-9 * max(float(np.abs(values).max()), 1.0)
-    up, down = bool((bend > tolerance).any()), bool((bend < -tolerance).any())
-    if unit.exact and not up and not down:
-        return f"{s.activation} is straight on all of these z: no gap."
-    return _BENDS[(up, down)].format(f=s.activation, stronger="convex" if gap > 0 else "concave")
+    return bool((bend > tolerance).any()), bool((bend < -tolerance).any())
 
 
-_BENDS: Mapping[tuple[bool, bool], str] = {
-    (
-        False,
-        False,
-    ): "{f} is straight on all of these z: no gap but the error of drawing masks.",
-    (True, False): "{f} is convex on these z, so training lies above evaluation: Jensen's inequality.",
-    (False, True): "{f} is concave on these z, so training lies below evaluation: Jensen's inequality.",
-    (
-        True,
-        True,
-    ): "{f} is convex in one place and concave in another; around this mean the {stronger} part prevails.",
-}
+def _balance(gap: Expectation, theory: float, small: bool) -> str:
+    """Say which part of a function that bends both ways prevails: over all masks, or else in theory."""
+    if small:
+        return f"around this mean the two parts cancel{', up to the error of drawing masks' if gap.error else ''}"
+    part, other = ("convex", "concave") if gap.value > 0 else ("concave", "convex")
+    if not gap.error or (theory * gap.value > 0 and abs(theory) >= _NO_GAP):
+        return f"around this mean the {part} part prevails"
+    if abs(theory) < _NO_GAP:
+        return f"the two parts would cancel for a normal z, but over these masks the {part} part prevails"
+    return f"the {other} part would prevail for a normal z, but over these masks the {part} part does"
 
 
 def _one_reading(s: _Settings, unit: DroppedUnit, sweep: LayerGap) -> str:
@@ -362,11 +382,12 @@ def _one_reading(s: _Settings, unit: DroppedUnit, sweep: LayerGap) -> str:
     if unit.sd == 0:
         return f"At p_drop = 0 every mask keeps all inputs: training is evaluation, f(z) = {number(scaled)}. {layer}"
     gap = expected.value - scaled
-    error = f" ± {number(expected.error, 2)}" if expected.error else ""
+    interval = f" ± {number(1.96 * expected.error, 2)} (95%)" if expected.error else ""
+    bend = _curvature(s, unit, Expectation(gap, expected.error), theory - scaled)
     text = (
         f"Scaling keeps the mean of z at {number(_tidy(unit.mean))}, and z has a standard deviation of {number(unit.sd)} over "
-        f"masks. Training gives E f(z) = **{number(expected.value)}**{error} (normal theory {number(theory)}), evaluation "
-        f"f(E z) = **{number(scaled)}**: a gap of {_signed(gap)}. {_curvature(s, unit, gap)}"
+        f"masks. Training gives E f(z) = **{number(_tidy(expected.value))}**{interval}, in normal theory "
+        f"{number(_tidy(theory))}; evaluation gives f(E z) = **{number(_tidy(scaled))}**: a gap of {_signed(gap)}. {bend}"
     )
     away = abs(theory - expected.value)
     if away > max(3 * expected.error, 0.05 * abs(gap), _EXACT):
@@ -554,16 +575,16 @@ def _where_figure(s: _Settings) -> Figure:
         title="Where the gap between training and evaluation is",
         caption=(
             f"{s.function}, inverted dropout, {s.rates}, seed {s.seed}. Gap: mean of f(z) in training less that in evaluation. "
-            f"Left: {_unit_text(unit, s.width)}, its mean moved by the bias. Right: {UNITS} units, {ROWS} inputs with a mask "
+            f"One unit: {_unit_text(unit, s.width)}, its mean moved by the bias. Layer: {UNITS} units, {ROWS} inputs with a mask "
             f"each; {'; '.join(f'{name}: {rule.description}' for name, rule in WEIGHTS.items())}."
         ),
         key=(
-            "Lines and bands: measured, ±1.96 standard errors over masks, and over inputs. Small dots: theory, with a normal z "
-            "for the unit and for averaging weights."
+            "Lines and bands: measured, with 95% intervals (±1.96 standard errors) over masks, and over inputs. Small dots: "
+            "theory, with a normal z for the unit and for averaging weights."
         ),
         alt=(
-            "The gap between training and evaluation: left against the mean of one unit, right against the number of "
-            "inputs for two kinds of weights."
+            "The gap between training and evaluation: against the mean of one unit, and against the number of inputs for "
+            "two kinds of weights."
         ),
     )  # fmt: skip
 
@@ -584,22 +605,54 @@ def _where_reading(s: _Settings) -> str:
     if float(np.abs(theory).max()) < _EXACT:
         return (
             f"{s.activation} is linear: the gap is 0 at every mean and width, up to the error of drawing masks. At "
-            f"{_WIDTHS[-1]} inputs it is {_signed(float(he.gap[0, 0]), 2)} ± {number(float(he.error[0, 0]), 2)} with He weights, "
-            f"{_signed(float(flat.gap[0, 0]), 2)} ± {number(float(flat.error[0, 0]), 2)} with averaging ones."
+            f"{_WIDTHS[-1]} inputs it is {_of_layer(he)} with He weights, {_of_layer(flat)} with averaging ones."
         )
     head = (
         f"The gap of one unit is largest in size at a mean of {_mean_text(_MEANS[at])}, {_signed(float(measured[at]))} "
         f"(normal theory {_signed(float(theory[at]))}), and small where f is nearly straight around the mean. Measured "
-        f"and theory are at most {number(float(np.abs(measured - theory).max()), 2)} apart."
+        f"and theory are at most {number(_tidy(float(np.abs(measured - theory).max())), 2)} apart."
     )
-    start, end = float(first.gap[0, 0]), float(flat.gap[0, 0])
+    if abs(_theory(he)) < _NO_GAP:
+        deep = (
+            f"With He weights the means of the units lie on both sides of 0 alike, and their gaps cancel over the layer: "
+            f"{_of_layer(he)} at {_WIDTHS[-1]} inputs, 0 in theory."
+        )
+    else:
+        deep = (
+            f"Width alone is no repair: with He weights Σc² stays near 2 however many inputs there are, and at {_WIDTHS[-1]} "
+            f"inputs the gap of the layer is {_of_layer(he)}, in theory {_signed(_theory(he))}."
+        )
+    return f"{head} {deep} {_averaged(s, first, flat)}"
+
+
+def _theory(layer: LayerGap) -> float:
+    """Return the layer's gap in theory, 0 where only quadrature tells it from 0."""
+    gap = float(layer.gap_theory[0, 0])
+    return gap if abs(gap) >= _NO_GAP else 0.0
+
+
+def _of_layer(layer: LayerGap) -> str:
+    return _measured(float(layer.gap[0, 0]), float(layer.error[0, 0]))
+
+
+def _averaged(s: _Settings, first: LayerGap, last: LayerGap) -> str:
+    """Say what averaging weights do, from the fewest inputs to the most."""
+    few, many = _WIDTHS[0], _WIDTHS[-1]
+    most = 1 / (1 - s.p)
+    measured = f"measured {_of_layer(first)} at {few} inputs, {_of_layer(last)} at {many}"
+    if not any(_bends(ACTIVATIONS[s.activation].f(np.linspace(0, most, 401)))):
+        text = (
+            f"Where inputs are averaged, weights and inputs are positive: z stays between 0 and 1/p_keep = {number(most)}, "
+            f"where {s.activation} is straight, and over all masks the gap is exactly 0 at every number of inputs; {measured}."
+        )
+        if abs(_theory(first)) < _NO_GAP:
+            return text
+        return f"{text} A normal z would also fall outside: its theory has {_signed(_theory(first))} at {few} inputs."
+    wide, thin = (number(math.sqrt(s.p * most * math.pi / 2 / n)) for n in (few, many))
     return (
-        f"{head} Width alone is no repair: with He weights Σc² stays near 2 however many inputs there are, and at "
-        f"{_WIDTHS[-1]} inputs the gap of the layer is **{_signed(float(he.gap[0, 0]))}** (theory "
-        f"{_signed(float(he.gap_theory[0, 0]))}). Where inputs are averaged, as in the main figure, the mean is far larger "
-        f"than the spread, √(p/(1−p)·π/(2n)): at {_WIDTHS[0]} inputs the gap is {_signed(start)}, at {_WIDTHS[-1]} "
-        f"**{_signed(end)}** ± {number(float(flat.error[0, 0]), 2)} (normal theory "
-        f"{_signed(float(flat.gap_theory[0, 0]))})."
+        f"Where inputs are averaged, as in the main figure, z has mean 1 and a standard deviation of about {wide} at {few} "
+        f"inputs and {thin} at {many}; in normal theory the gap goes from {_signed(_theory(first))} to "
+        f"{_signed(_theory(last))}, {measured}."
     )
 
 
@@ -750,7 +803,7 @@ def _all_figure(s: _Settings) -> Figure:
             f"units, {s.width} inputs each, {WEIGHTS['He'].description}, {ROWS} inputs with a mask each. Sorted by the gap of "
             "the unit."
         ),
-        key="Right, orange: the gap. Small dots: theory, for the unit with a normal z.",
+        key="A layer: orange, the gap. Small dots: theory, for the unit with a normal z.",
         alt="One row an activation: output of a unit in training and in evaluation, and the gap of a layer.",
     )
 
@@ -768,19 +821,18 @@ def _all_reading(s: _Settings) -> str:
     if s.p == 1:
         return f"At p_drop = 1 nothing is kept, z is the bias alone, and even linear functions have a gap. {text}"
     same = every.names.index("identity")
-    error = f" ± {number(float(every.error[same]), 2)}" if every.error[same] else ""
     largest = int(np.argmax(np.abs(layer.gap_theory[:, 0])))
-    odd = [
-        name
-        for name, mean in zip(every.names, layer.training_theory[:, 0], strict=True)
-        if abs(mean) < _EXACT
+    balanced = [
+        name for name, gap in zip(every.names, layer.gap_theory[:, 0], strict=True) if abs(gap) < _NO_GAP
     ]
     return (
-        f"{text} The identity has none: {_signed(float(gap[same]), 2)}{error} over these masks, 0 in theory. Move the mean to "
-        f"the other side of a bend, and the gap changes its sign. Over a layer the largest is that of "
-        f"{every.names[largest]}: {_signed(float(layer.gap[largest, 0]))} ± {number(float(layer.error[largest, 0]), 2)}, in "
-        f"theory {_signed(float(layer.gap_theory[largest, 0]))}. For odd functions ({', '.join(odd)}) the gaps of the units "
-        "cancel over the layer, whose means lie on both sides of 0 alike; each single unit keeps its own."
+        f"{text} The identity has a gap of {_measured(float(gap[same]), float(every.error[same]))} over these masks, 0 in "
+        "theory. Move the mean to the other side of 0, and the gap of an S-shaped function (tanh, sigmoid) changes its sign; a "
+        "convex function keeps its sign. Over a layer the largest is that of "
+        f"{every.names[largest]}: {_measured(float(layer.gap[largest, 0]), float(layer.error[largest, 0]))}, in theory "
+        f"{_signed(float(layer.gap_theory[largest, 0]))}. For functions that are odd about their value at 0 "
+        f"({', '.join(balanced)}) the gaps of the units cancel over the layer, whose means lie on both sides of 0 alike; each "
+        "single unit keeps its own."
     )
 
 

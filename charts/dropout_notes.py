@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charts import progress
 from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.dropout import draw_mask, drop, drop_backward, dropout_layer, dropout_moments, evaluate
@@ -276,6 +277,9 @@ RATES = (0.0, 0.2, 0.5, 0.8)
 _SOME, _MANY = POINTS.index(256), POINTS.index(1024)
 _NONE, _HALVED = RATES.index(0.0), RATES.index(_HALF)
 _NOISE, _STEPS, _SEEDS, _TEST = 0.2, 300, range(4), 400
+AMOUNTS = (16, 64, 256, 1024, 4096)  # of points, where the gain is small: compared over more seeds
+_SETS = range(16)
+_SURE = 2.131  # 97.5% quantile of the t distribution with 15 degrees of freedom: sixteen seeds
 _MEMBERS = 8
 
 
@@ -291,17 +295,43 @@ def trained() -> DropoutTraining:
 
 
 class Change(NamedTuple):
-    """Test error with dropout less that without, over the seeds, for one number of points."""
+    """A difference of test errors, mean over the seeds of ``AMOUNTS``."""
 
     mean: float
-    error: float  # standard error
+    band: float  # half of its 95% band
 
 
-def changes(rate: int = _HALVED) -> tuple[Change, ...]:
-    """Compare the test errors at a rate with those without dropout, seed by seed, by the number of points."""
-    test = trained().test_error[-1]
-    apart = test[:, rate] - test[:, _NONE]
-    return tuple(Change(float(row.mean()), float(row.std(ddof=1) / math.sqrt(len(row)))) for row in apart)
+class Changes(NamedTuple):
+    """Test errors with p = 0.5 less those without dropout, for every number of ``AMOUNTS``."""
+
+    plain: tuple[float, ...]  # the error without dropout
+    change: tuple[Change, ...]
+    best: int  # the place where dropout gains most
+    rise: Change  # the change with most points less the one there
+
+
+@lru_cache(maxsize=1)
+def changes() -> Changes:
+    """Train with and without dropout on every number of points, and compare seed by seed."""
+    data = draw_task(max(AMOUNTS), noise=_NOISE, seeds=_SETS)
+    test = draw_task(_TEST, noise=0.0, seeds=_SETS, place=1)
+    run = train_dropout(
+        data.x.astype(np.float32), data.given, _SIZES, (0.0, _HALF), seeds=_SETS, test=(test.x, test.truth),
+        points=AMOUNTS, steps=_STEPS, record=[_STEPS], report=progress.Share(0.0, 1.0, "Training networks").report,
+    )  # fmt: skip
+    plain, dropped = run.test_error[-1, :, 0], run.test_error[-1, :, 1]  # (points, seeds)
+    apart = dropped - plain
+    best = int(np.argmin(apart.mean(axis=-1)))
+    return Changes(
+        tuple(float(v) for v in plain.mean(axis=-1)),
+        tuple(map(_change, apart)),
+        best,
+        _change(apart[-1] - apart[best]),
+    )
+
+
+def _change(apart: Array) -> Change:
+    return Change(float(apart.mean()), _SURE * float(apart.std(ddof=1)) / math.sqrt(len(apart)))
 
 
 def best_rate(points: int) -> float:
@@ -443,8 +473,8 @@ def _counts(values: Sequence[int]) -> str:
 
 
 def _points(change: Change) -> str:
-    """Write a difference of shares in percentage points, with its standard error."""
-    return f"{number(100 * change.mean, 2)} ± {number(100 * change.error, 2)}"
+    """Write a difference of shares in percentage points, with half of its 95% band."""
+    return f"{number(100 * change.mean, 2)} ± {number(100 * change.band, 2)}"
 
 
 def _rounded(value: float) -> float:
@@ -617,29 +647,24 @@ def _any_share() -> Measured:
 
 def _little_data() -> Measured:
     found = changes()
-    plain = trained().test_error[-1, :, _NONE].mean(axis=-1)
-    few, many = found[0], found[-1]
+    few, many = found.change[0], found.change[-1]
     return Measured(
-        few.mean > 2 * few.error and many.mean < -2 * many.error,
-        f"With {_counts(POINTS)} points a network without dropout errs on {_and([100 * float(v) for v in plain])}% of new "
-        f"points; p = 0.5 changes that by {', '.join(map(_points, found))} percentage points, mean and standard error over "
-        "four seeds.",
+        few.mean > -few.band and many.mean < -many.band,
+        f"With {_counts(AMOUNTS)} points a network without dropout errs on {_and([100 * v for v in found.plain])}% of new "
+        f"points; p = 0.5 changes that by {', '.join(map(_points, found.change))} percentage points, mean and 95% band over "
+        f"{len(_SETS)} seeds.",
     )
 
 
 def _no_gain_on_little() -> Measured:
-    test = trained().test_error[-1].mean(axis=-1)
-    best = test.min(axis=-1)
-    parts = [
-        f"{n:,} points {_percent(float(plain))} and {_percent(float(least))}"
-        for n, plain, least in zip(POINTS, test[:, _NONE], best, strict=True)
-    ]
-    gains = test[:, _NONE] - best
+    found = changes()
+    few, best, many = found.change[0], found.change[found.best], found.change[-1]
     return Measured(
-        bool(np.all(np.diff(gains) > 0)),
-        f"Mean test error without dropout and at the best of p = {_list(RATES)}: {'; '.join(parts)}. Fewest points "
-        f"gain {number(100 * float(gains[0]), 2)} percentage points, {POINTS[int(np.argmax(gains))]:,} gain most, "
-        f"{number(100 * float(gains.max()), 2)}; picking the best of {len(RATES)} flatters all of them. Four seeds.",
+        few.mean > few.band and many.mean < -many.band,
+        f"Dropout with p = 0.5 changes the test error by {_points(few)} percentage points on {AMOUNTS[0]:,} points, by "
+        f"{_points(best)} on {AMOUNTS[found.best]:,}, where it gains most of {_counts(AMOUNTS)}, and by "
+        f"{_points(many)} on {AMOUNTS[-1]:,}: there {_points(found.rise)} more than at its best, seed by seed. "
+        f"Means and 95% bands over {len(_SETS)} seeds.",
     )
 
 

@@ -37,6 +37,7 @@ _MEASURED = tuple(k / 10 for k in range(1, 10))
 _MASK_SEEDS, _MASK_STEPS, _MASK_RATE = 12, 1500, 0.1
 _FEATURE_HUES = ("blue", "vermilion", "green", "muted", "muted", "muted")
 _MASKS = 2000  # for the measured penalty
+_NAMED = 84  # pixels between axis and lines, for the lines' names
 
 # The network
 _RATES = tuple(k / 10 for k in range(10))
@@ -49,6 +50,7 @@ _MAP_RATES = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
 _SHOWN_RATE = 0.5  # beside the map
 _BINS = 41
 _STRONG = 0.08  # a difference of errors at which the color of a cell is full
+_MAP_RECORD = 50  # steps between two looks at the test error
 _TARGETS = (0.6, 0.5, 0.4)  # training losses to reach
 _COST_RECORD = 5
 
@@ -69,7 +71,7 @@ REGULARIZER_KNOBS = (
     ),
     Knob("reg_points", "int", 256, label="Training points", low=16, high=1024, log=True, symbol="n"),
     Knob(
-        "reg_noise", "float", 0.2, label="Labels told wrong", low=0.0, high=0.4, step=0.05,
+        "reg_noise", "float", 0.2, label="Flipped labels", low=0.0, high=0.4, step=0.05,
         help="Probability that a training label is flipped. Test points carry their true class.",
     ),
     Knob("reg_width", "int", 64, label="Hidden units", low=4, high=96, log=True),
@@ -88,7 +90,8 @@ def _percent(share: float) -> str:
 def _points_of(difference: float) -> str:
     """Write a difference of two shares in percentage points, to a tenth, with its sign."""
     value = round(100 * difference, 1)
-    return f"{'+' if value > 0 else ''}{number(value)}"
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    return f"{sign}{abs(value):.1f}"
 
 
 def _heading(name: str) -> Panel:
@@ -153,12 +156,12 @@ def _ridge(n: int, twin: float, seed: int, share: progress.Share) -> _Ridge:
 @lru_cache(maxsize=16)
 def _ridge_spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 115 if narrow else round((width - 250) * 0.56)
-    right = width - 115 if narrow else width - 250 - left
+    left = width - 135 if narrow else round((width - 250) * 0.56)
+    right = width - 135 if narrow else width - 250 - left
     tall = 300 if narrow else 330
     x = _rate_axis()
     weight = alt.Y(
-        "weight:Q", title=None, scale=alt.Scale(nice=False, padding=8), axis=alt.Axis(orient="right")
+        "weight:Q", title=None, scale=alt.Scale(nice=False, padding=8), axis=alt.Axis(offset=_NAMED)
     )
     closed = alt.Chart(named("closed"))
     dots = alt.Chart(named("dots"))
@@ -246,7 +249,7 @@ def _ridge_figure(ridge: _Ridge, p: float, n: int, twin: float, seed: int) -> Fi
             ),
             "names": rows(
                 weight=spread(starts, 0.055 * (top - bottom), bottom, top),
-                label=[f"{name}: {number(true)}" for name, true in zip(names, _TRUTH, strict=True)],
+                label=[f"{name} (true {number(true)})" for name, true in zip(names, _TRUTH, strict=True)],
                 slot=slots,
             ),
             "zero": rows(weight=[0.0]),
@@ -266,7 +269,7 @@ def _ridge_figure(ridge: _Ridge, p: float, n: int, twin: float, seed: int) -> Fi
             "here": rows(p=[p], label=[f"p_drop {number(p)}"]),
             "titles": rows(
                 weights=["Weights, named with their true value"],
-                error=[f"Squared error on new points, least at {number(float(ridge.grid[least]), 2)}"],
+                error=[f"Error² on new points, least at {number(float(ridge.grid[least]), 2)}"],
             ),
         },
         title="Linear regression with dropout on its inputs",
@@ -537,7 +540,7 @@ def _error_figure(run: _Errors, n: int, noise: float, width: int, p: float, seed
             ),
             "reach": rows(error=[0.0, top]),
             "noise": rows(
-                p=[0.0], last=run.p[-1], error=noise, label=f"{_percent(noise)} told wrong", shown=noise > 0
+                p=[0.0], last=run.p[-1], error=noise, label=f"{_percent(noise)} flipped", shown=noise > 0
             ),
             "here": rows(p=[p], label=[f"p_drop {number(p)}"]),
             "bars": rows(*bars),
@@ -584,7 +587,7 @@ def _error_text(run: _Errors, n: int, noise: float, width: int, p: float) -> str
         verdict = f"{'clear' if clear else 'not clear'} of 0 at 95%"
         text += (
             f"At {_rate_words(p)} it is {_percent(float(train[at]))} and **{_percent(float(test[at]))}**: the test error moves "
-            f"by {_points_of(difference)} ± {number(100 * error, 2)} percentage points (mean and standard error over "
+            f"by {_points_of(difference)} ± {100 * error:.1f} percentage points (mean and standard error over "
             f"{_SEEDS} seeds, seed by seed), {verdict}. "
         )
     if best == 0:
@@ -612,9 +615,16 @@ def _cost(n: int, noise: float, width: int, p: float, seed: int) -> str:
     run = _train((n,), noise, width, rates, seeds, _COST_RECORD, progress.Share(0.0, 1.0, "Counting steps"))
     train, test = run.train_loss[:, 0].mean(axis=-1), run.test_loss[:, 0].mean(axis=-1)  # (R, 2)
     cost = step_cost(width, p, batch_size=_BATCH)
+    apply = cost.dropout - cost.plain - cost.masks
+    applied = (
+        f"{number(1e6 * apply)} apply them on the way up and down"
+        if apply > 0
+        else "applying them is too little to measure"
+    )
 
     def counted(step: float) -> str:
-        return f"never in {_STEPS}" if math.isnan(step) else f"{step:.0f}"
+        last = " (the last)" if step == _STEPS else ""
+        return f"never in {_STEPS}" if math.isnan(step) else f"{step:.0f}{last}"
 
     def ratio(plain: float, dropped: float) -> str:
         return "–" if not plain > 0 or math.isnan(dropped) else number(dropped / plain)
@@ -645,9 +655,10 @@ def _cost(n: int, noise: float, width: int, p: float, seed: int) -> str:
     head = ["", "p_drop 0", f"p_drop {number(p)}", "ratio"]
     return (
         f"Measured just now on the machine that runs this app. Time: one network of {width} hidden units, NumPy in float64, "
-        f"median of rounds with and without dropout by turns; {number(1e6 * cost.masks)} microseconds of a step with dropout "
-        "draw the masks. Whatever else the machine does is in these times, a larger network has other ratios. Steps: the "
-        f"mean over {_SEEDS} seeds of the cross-entropy in evaluation, looked at every {_COST_RECORD} steps; they do not "
+        "steps with and without dropout by turns, the fastest of several rounds each, as whatever else the machine does only "
+        f"adds to it. Of a step with dropout {number(1e6 * cost.masks)} microseconds draw the masks, {applied}, and "
+        f"{number(1e6 * cost.plain)} are the rest, a step without dropout. A larger network has other ratios. Steps: the mean "
+        f"over {_SEEDS} seeds of the cross-entropy in evaluation, looked at every {_COST_RECORD} steps; they do not "
         "depend on the machine.\n\n" + table(head, lines)
     )
 
@@ -680,6 +691,8 @@ class _Map(NamedTuple):
     shown: Array  # (K, S), at the rate beside the map
     difference: Array  # (K, P), mean over seeds
     error: Array  # (K, P), standard error of that
+    step: Array  # (R,), the updates after which the errors below were counted
+    course: Array  # (R, K), mean test error without dropout
     lost: str
 
     @property
@@ -691,7 +704,7 @@ class _Map(NamedTuple):
 def _map(noise: float, width: int, seed: int) -> _Map:
     rates = (0.0, *_MAP_RATES)
     share = progress.Share(0.0, 1.0, "Training networks for the map")
-    run = _train(_MAP_POINTS, noise, width, rates, _seeds(seed, _MAP_SEEDS), _STEPS, share)
+    run = _train(_MAP_POINTS, noise, width, rates, _seeds(seed, _MAP_SEEDS), _MAP_RECORD, share)
     test = run.test_error[-1]
     apart = test[:, 1:] - test[:, :1]
     return _Map(
@@ -699,6 +712,8 @@ def _map(noise: float, width: int, seed: int) -> _Map:
         test[:, rates.index(_SHOWN_RATE)],
         apart.mean(axis=-1),
         apart.std(axis=-1, ddof=1) / math.sqrt(_MAP_SEEDS),
+        run.step,
+        run.test_error[:, :, 0].mean(axis=-1),
         _lost(run.diverged_at),
     )
 
@@ -782,15 +797,15 @@ def _map_spec(width: int) -> Spec:
     return assemble(both.resolve_scale(color="shared", opacity="independent"), theme.config())
 
 
-def _border(difference: Array) -> list[Part]:
-    """Return the edges of cells between which a difference (K, P) changes its sign: the line 0, past the numbers."""
+def _border(kind: Array) -> list[Part]:
+    """Return the edges between cells of different kinds, (K, P), the cells outside of the map being of kind 0."""
     parts: list[Part] = []
-    worse = difference > 0
-    for line, column in zip(*np.nonzero(worse[:, 1:] != worse[:, :-1]), strict=True):
-        east = column + 0.5
+    around = np.pad(kind, 1)
+    for line, column in zip(*np.nonzero(around[1:-1, 1:] != around[1:-1, :-1]), strict=True):
+        east = column - 0.5
         parts.append({"column": [east], "east": east, "line": line - 0.5, "north": line + 0.5, "shown": True})
-    for line, column in zip(*np.nonzero(worse[1:] != worse[:-1]), strict=True):
-        north = line + 0.5
+    for line, column in zip(*np.nonzero(around[1:, 1:-1] != around[:-1, 1:-1]), strict=True):
+        north = line - 0.5
         parts.append(
             {"column": [column - 0.5], "east": column + 0.5, "line": north, "north": north, "shown": True}
         )
@@ -802,7 +817,7 @@ def _map_figure(found: _Map, noise: float, width: int, seed: int) -> Figure:
     apart, clear = found.difference.ravel(), found.clear.ravel()
     texts = np.array([_points_of(float(value)) for value in apart])
     finite = np.nan_to_num(apart)
-    border = _border(found.difference)
+    border = _border(np.where(found.clear, np.sign(found.difference), 0))
     curves = ((0.0, found.plain, "vermilion"), (_SHOWN_RATE, found.shown, "blue"))
     means = [values.mean(axis=1) for _, values, _ in curves]
     top = float(np.nan_to_num(max(values.max() for _, values, _ in curves)))
@@ -852,14 +867,14 @@ def _map_figure(found: _Map, noise: float, width: int, seed: int) -> Figure:
             f"their true class, {_MAP_SEEDS} seeds, each with its own data; seed {seed}."
         ),
         key=(
-            "Blue: fewer errors with dropout, orange: more. Bold: the 95% interval of the mean (t distribution) leaves out 0; "
-            "gray: it does not. Black: between cells of either sign. Right: mean over the seeds; bands: lowest to highest."
+            "Blue: fewer errors with dropout, orange: more. Bold and outlined: the 95% interval of the mean (t distribution) "
+            "leaves out 0; gray: it does not. Right: mean over the seeds; bands: lowest to highest."
         ),
         alt="Grid of training points by p_drop with the change of the test error in each cell; beside it errors by points.",
     )  # fmt: skip
 
 
-def _map_text(found: _Map) -> str:
+def _map_text(found: _Map, noise: float) -> str:
     if found.lost:
         return found.lost
     best = found.difference.argmin(axis=1)
@@ -868,8 +883,8 @@ def _map_text(found: _Map) -> str:
     def row(k: int) -> str:
         clear = "" if found.clear[k, best[k]] else ", not clear of 0"
         return (
-            f"{_points_of(float(gains[k]))} ± {number(100 * float(found.error[k, best[k]]), 2)} points at p_drop "
-            f"{number(_MAP_RATES[best[k]])}{clear}"
+            f"{_points_of(float(gains[k]))} ± {100 * float(found.error[k, best[k]]):.1f} percentage points (standard error) at "
+            f"p_drop {number(_MAP_RATES[best[k]])}{clear}"
         )
 
     def beyond(k: int) -> bool:
@@ -893,13 +908,38 @@ def _map_text(found: _Map) -> str:
         )
         if largest not in (0, last):
             text += f"Dropout gains most with {_MAP_POINTS[largest]} points, **{row(largest)}**. "
-        text += _trend(beyond(0), beyond(last))
+        text += _trend(beyond(0), beyond(last)) + _overtrained(found, largest, float(gains[largest]))
     text += (
         f"More data do more: without dropout the error falls from {_percent(float(found.plain[0].mean()))} with "
-        f"{_MAP_POINTS[0]} points to {_percent(float(found.plain[-1].mean()))} with {_MAP_POINTS[last]}. It is one task, one "
-        "network and one number of updates."
+        f"{_MAP_POINTS[0]} points to {_percent(float(found.plain[-1].mean()))} with {_MAP_POINTS[last]}."
     )
-    return text
+    return f"{text} {_limits(noise)}"
+
+
+def _overtrained(found: _Map, row: int, gain: float) -> str:
+    """Say how much of a row's gain stopping earlier without dropout would bring as well, if anything."""
+    course = found.course[:, row]
+    best = int(course.argmin())
+    saved = float(course[-1] - course[best])
+    if gain >= 0 or saved <= 0:
+        return ""
+    part = "All" if saved >= -gain else "Most" if saved > -gain / 2 else "Part"
+    return (
+        f"{part} of the largest gain can be had without dropout by training less: with {_MAP_POINTS[row]} points the mean test "
+        f"error without dropout was {_percent(float(course[best]))} after {int(found.step[best])} updates and "
+        f"{_percent(float(course[-1]))} after {int(found.step[-1])}. Stopping at the lower one, chosen "
+        f"on the test points, would change it by {_points_of(-saved)} percentage points, "
+        f"where dropout changes it by {_points_of(gain)}. "
+    )
+
+
+def _limits(noise: float) -> str:
+    flipped = (
+        f"{_percent(noise)} of the training labels are flipped here, which matters: compare “Flipped labels” at 0."
+        if noise > 0
+        else "No label is flipped here, which matters: compare other values of “Flipped labels”."
+    )
+    return f"It is one network and one number of updates, on a task that was chosen because it shows the effect. {flipped}"
 
 
 def _trend(few: bool, many: bool) -> str:
@@ -924,7 +964,7 @@ def _map_blocks(values: Values) -> Sequence[Block]:
         "**How much data?** Dropout is said to be useless with little data and useful with more. Which cells of this map "
         "agree?",
         _map_figure(found, noise, width, seed),
-        _map_text(found),
+        _map_text(found, noise),
     ]
 
 

@@ -214,17 +214,23 @@ def gap_theory(
 
 
 def gap_first_order(
-    batch_size: ArrayLike, weight: ArrayLike, steps: ArrayLike = 0, shift: ArrayLike = 0.0
+    batch_size: ArrayLike,
+    weight: ArrayLike,
+    steps: ArrayLike = 0,
+    shift: ArrayLike = 0.0,
+    *,
+    eps: float = 0.0,
 ) -> Array:
-    """Return √(3/((2−a)·N) + (1−a)^(2·steps)·shift²), the gap to first order in 1/N, broadcast.
+    """Return √(((2 + 1/r²)/((2−a)·N) + (1−a)^(2·steps)·shift²)/r), r = 1 + ε/σ², broadcast; ``eps`` is ε/σ².
 
-    Of 3/((2−a)·N) the batch has 3/(2N), the mean of (1 + δ²/2)/N over samples δ ~ N(0, 1), and the running
-    statistics have a/(2−a) times as much.
+    The gap with its noise to first order in 1/N, and the lag as it is without noise. The batch brings (2 + 1/r²)/(2N),
+    the mean of (1 + δ²/(2r²))/N over samples δ ~ N(0, 1), and the running statistics a/(2−a) times as much.
     """
-    n, a, s = _arguments(batch_size, weight, steps, 0.0)
+    n, a, s = _arguments(batch_size, weight, steps, eps)
+    r = 1 + eps
     with np.errstate(under="ignore"):
         lag = (1 - a) ** s * np.asarray(shift, np.float64)
-    return np.asarray(np.sqrt(3 / ((2 - a) * n) + lag**2))
+    return np.asarray(np.sqrt(((2 + 1 / r**2) / ((2 - a) * n) + lag**2) / r))
 
 
 def lowest(weights: ArrayLike, gaps: ArrayLike) -> Array:
@@ -397,8 +403,8 @@ def class_gap_theory(
     away from the one class and the rest of the separation from the other, so gap ≥ separation/2 up to noise and ε,
     whatever N, a and steps are. Exact.
 
-    Shuffled: every batch is a mixture; to first order in 1/N, with κ the kurtosis of the mixture and without ε,
-    gap² = (3 + κ)/(2·(2−a)·N).
+    Shuffled: every batch is a mixture; to first order in 1/N, with V = 1 + separation²/4 and κ the variance and the
+    kurtosis of the mixture and r = 1 + ε/V, gap² = (4 + (κ − 1)/r²)/(2·(2−a)·N·r).
     """
     n, a, s = _arguments(batch_size, weight, steps, eps)
     if in_order:
@@ -407,7 +413,8 @@ def class_gap_theory(
         return _gap(n, a, separation**2 * (keep**2 + (1 - keep) ** 2) / 2, eps, unbiased).total
     half2 = separation**2 / 4
     kurtosis = (3 + 6 * half2 + half2**2) / (1 + half2) ** 2
-    return np.asarray(np.sqrt((3 + kurtosis) / (2 * (2 - a) * n)) + 0 * s)
+    r = 1 + eps / (1 + half2)
+    return np.asarray(np.sqrt((4 + (kurtosis - 1) / r**2) / (2 * (2 - a) * n * r)) + 0 * s)
 
 
 def measure_class_gap(

@@ -48,7 +48,7 @@ class ProbeSizes:
         eval_output: (K,) evaluation output with the convention's statistics averaged over those batches; NaN for
             N = 1, which has no variance to store.
         eval_expected: (K,) the same with the expectations μ, and σ² or σ²·(N − 1)/N, in place of averages.
-        theory: K pairs, exact mean and standard deviation of the training output for ε → 0.
+        theory: K pairs, exact mean and standard deviation of the training output.
     """
 
     sizes: NDArray[np.intp]
@@ -122,19 +122,28 @@ def probe_sizes(
         eval_expected=expected,
         theory=tuple(
             probe_distribution(
-                mu=mu, sigma=sigma, batch_size=n, probe=probe, gamma=gamma, beta=beta, in_batch=in_batch
+                mu=mu,
+                sigma=sigma,
+                batch_size=n,
+                probe=probe,
+                gamma=gamma,
+                beta=beta,
+                eps=eps,
+                in_batch=in_batch,
             )
             for n in sizes
         ),
     )
 
 
-def scatter_asymptote(batch_size: ArrayLike, delta: float, gamma: float = 1.0) -> Array:
-    """Standard deviation of a training output for large N: |γ|·√((1 + δ²/2)/N), δ = (x − μ)/σ.
+def scatter_asymptote(batch_size: ArrayLike, delta: float, gamma: float = 1.0, eps: float = 0.0) -> Array:
+    """Standard deviation of a training output for large N: |γ|·√((1 + δ²/(2r²))/(rN)), δ = (x − μ)/σ, r = 1 + ε/σ².
 
-    1/N from the batch mean and δ²/2N from the batch's standard deviation, by the delta method.
+    1/N from the batch mean and δ²/(2r²N) from the batch's standard deviation, by the delta method; ``eps`` is ε/σ².
     """
-    return np.asarray(abs(gamma) * np.sqrt((1 + delta * delta / 2) / np.asarray(batch_size, np.float64)))
+    r = 1 + eps
+    size = r * np.asarray(batch_size, np.float64)
+    return np.asarray(abs(gamma) * np.sqrt((1 + delta * delta / (2 * r * r)) / size))
 
 
 # One step, in every convention

@@ -614,12 +614,15 @@ def probe_distribution(
     probe: float = 8.0,
     gamma: float = 1.0,
     beta: float = 0.0,
+    eps: float = 0.0,
     source: str = "normal",
     in_batch: bool = False,
 ) -> ProbeDistribution:
-    """Exact mean and standard deviation of the probe's training output for eps → 0, over normal batches.
+    """Exact mean and standard deviation of the probe's training output over normal batches.
 
-    Sorted classes are normal one by one, each as frequent; for other sources NaN.
+    Sorted classes are normal one by one, each as frequent; for other sources NaN. With ``eps`` above 0 both are finite
+    for every N, integrated numerically over the batch's variance. The default is the limit eps → 0, of which the
+    following speaks.
 
     Outside the batch (``in_batch=False``):
 
@@ -637,19 +640,26 @@ def probe_distribution(
     n = _whole("batch_size", batch_size, 1)
     _positive("sigma", sigma)
     _finite(mu=mu, probe=probe, gamma=gamma, beta=beta)
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps = {eps}: needs a finite number from 0")
     parts = _entry("source", SOURCES, source).parts
     if not all(part.normal for part in parts):
         return ProbeDistribution(math.nan, math.nan)
     one_of = _probe_inside if in_batch else _probe_outside
-    found = [one_of(n, ((probe - mu) / sigma - part.mean) / part.std, gamma, beta) for part in parts]
+    found = []
+    for part in parts:
+        delta, root = ((probe - mu) / sigma - part.mean) / part.std, math.sqrt(eps) / sigma / part.std
+        found.append(one_of(n, delta, root * root, gamma, beta))
     if len(found) == 1:
         return found[0]
     means, stds = np.array(found).T
     return ProbeDistribution(float(means.mean()), math.hypot(math.sqrt((stds**2).mean()), means.std()))
 
 
-def _probe_outside(n: int, delta: float, gamma: float, beta: float) -> ProbeDistribution:
-    """Return the noncentral t's mean and standard deviation."""
+def _probe_outside(n: int, delta: float, eps: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Return the noncentral t's mean and standard deviation, or what ``eps``, in units of σ², makes of them."""
+    if eps:
+        return _probe_outside_eps(n, delta, eps, gamma, beta)
     if n <= 2:
         return ProbeDistribution(math.nan, math.nan)
     square = _gamma_ratio_square(n / 2 - 1)
@@ -661,11 +671,60 @@ def _probe_outside(n: int, delta: float, gamma: float, beta: float) -> ProbeDist
     return ProbeDistribution(mean, abs(gamma) * math.hypot(1 / math.sqrt(n - 3), delta * from_scale))
 
 
-def _probe_inside(n: int, delta: float, gamma: float, beta: float) -> ProbeDistribution:
-    """Integrate the in-batch output over the other n − 1 values: their mean is normal, n − 1 times their variance χ²."""
+def _probe_outside_eps(n: int, delta: float, eps: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Integrate 1/√(s² + ε) over the batch's variance s², of which the batch mean is independent."""
+    degrees = n - 1
+    if degrees == 0:
+        return ProbeDistribution(gamma * delta / math.sqrt(eps) + beta, abs(gamma) / math.sqrt(eps))
+    reach = 40.0 / math.sqrt(degrees) if degrees > 4 else 40.0 / degrees + 10.0
+    # A few degrees of freedom put so much weight on tiny variances that only ε ends the integral.
+    low = -reach if degrees > 4 else min(-reach, math.log(eps) - 60.0 / degrees)
+    u = np.linspace(low, reach, 6001)
+    with np.errstate(under="ignore"):
+        weights = np.exp(0.5 * degrees * (u - np.expm1(u)))
+        weights /= weights.sum()
+        factor = 1.0 / np.sqrt(degrees / n * np.exp(u) + eps)
+        mean = float(weights @ factor)
+        squares = float(weights @ factor**2)
+        scatter = float(weights @ (factor - mean) ** 2)
+    return ProbeDistribution(
+        gamma * delta * mean + beta,
+        abs(gamma) * math.hypot(delta * math.sqrt(scatter), math.sqrt(squares / n)),
+    )
+
+
+def _probe_of_two(delta: float, eps: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Integrate d/√(d² + 4ε) over the distance d of the probe from the one other value, normal about δ."""
+    if abs(delta) > 20:  # the sign is settled, and the output smooth
+        z = np.linspace(-9.0, 9.0, 361)
+        distance, weights = abs(delta) + z, np.exp(-0.5 * z * z)
+        weights /= weights.sum()
+        signs = np.ones_like(z)
+    else:  # as fine about 0 as any ε asks for
+        size = np.exp(np.linspace(-40.0, math.log(abs(delta) + 9.0), 20_001))
+        distance = np.concatenate([size, size])
+        signs = np.repeat([1.0, -1.0], len(size))
+        with np.errstate(under="ignore"):
+            weights = distance * np.exp(-0.5 * (signs * distance - abs(delta)) ** 2)
+        weights /= weights.sum()
+    outputs = signs * distance / np.hypot(distance, 2 * math.sqrt(eps))
+    mean = float(weights @ outputs) if delta else 0.0
+    variance = float(weights @ (outputs - mean) ** 2)
+    return ProbeDistribution(
+        math.copysign(gamma, gamma * delta) * mean + beta, abs(gamma) * math.sqrt(variance)
+    )
+
+
+def _probe_inside(n: int, delta: float, eps: float, gamma: float, beta: float) -> ProbeDistribution:
+    """Integrate the in-batch output over the other n − 1 values: their mean is normal, n − 1 times their variance χ².
+
+    ``eps`` in units of σ².
+    """
     if n == 1:
         return ProbeDistribution(beta, 0.0)
     others = n - 1
+    if others == 1 and eps:
+        return _probe_of_two(delta, eps, gamma, beta)
     if others == 1:  # one other value has no variance: the output is the sign of probe less value
         mean = math.erf(delta / math.sqrt(2))
         return ProbeDistribution(gamma * mean + beta, abs(gamma) * math.sqrt((1 - mean) * (1 + mean)))
@@ -678,7 +737,7 @@ def _probe_inside(n: int, delta: float, gamma: float, beta: float) -> ProbeDistr
     log_density = 0.5 * degrees * (u - np.expm1(u) - 1.0)
     # r = shift/√(χ²/others) with χ² = degrees·e^u; the output is written so that no quotient overflows.
     root = np.sqrt(degrees / others * np.exp(u))[None, :]
-    outputs = math.sqrt(others) * shift / np.sqrt(n * root**2 + shift**2)
+    outputs = math.sqrt(others) * shift / np.sqrt(n * root**2 + shift**2 + eps * n * n / others)
     weights = normal[:, None] * np.exp(log_density - log_density.max())[None, :]
     total = weights.sum()
     mean = float((weights * outputs).sum() / total) if delta else 0.0  # by symmetry, without rounding

@@ -150,8 +150,9 @@ class DropoutConvention:
         return 1 - p if self.keeps else p
 
     def setting(self, p: float) -> str:
-        """Write the parameter with its number: ``keep_prob = 0.5``."""
-        return f"{self.parameter} = {_plain(self.value(p))}"
+        """Write the parameter with its number, ``keep_prob = 0.5``; a p that keeps is told from one that drops."""
+        own = f"{self.parameter} (keep)" if self.keeps and self.parameter == "p" else self.parameter
+        return f"{own} = {_plain(self.value(p))}"
 
     def call(self, p: float) -> str:
         """Write the line of code, or of the text, with its number in place."""
@@ -451,7 +452,7 @@ CONTRIBUTIONS: dict[str, Contributions] = {
             name="positive, random",
             phrase="positive random contributions that sum to 1",
             draw=_positive,
-            description="Absolute values of normal draws: uneven enough that Σc² is near (π/2)/n.",
+            description="Absolute values of normal draws: uneven enough that Σc² is near (π/2)/n for many inputs.",
         ),
         Contributions(
             name="positive and negative",

@@ -5,7 +5,7 @@ h^{l+1} = y^l·W^l for l = 1 … L; W has entries N(0, σ_w²/width). What is me
 so has been masked and scaled l times. p is p_drop.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -179,6 +179,7 @@ def propagate_dropout(
     seed: int = 0,
     networks: int | None = None,
     modes: Sequence[str] = tuple(DROPOUT_MODES),
+    report: Callable[[int, int], None] | None = None,
 ) -> DropoutDepth:
     """Send the same inputs through the same networks under the same masks, in every mode, trained and evaluated.
 
@@ -194,6 +195,7 @@ def propagate_dropout(
         seed: non-negative integer.
         networks: how many; ``networks_for(width)`` if None.
         modes: keys of ``DROPOUT_MODES``.
+        report: called as report(layer, depth) after every layer.
 
     Raises:
         ValueError: an argument is out of range, or a mode unknown.
@@ -214,6 +216,8 @@ def propagate_dropout(
             if l < depth - 1:
                 w = np.sqrt(weight_variance) * layer_weights(count, width, seed, l)
                 h = (y.reshape(count, -1, width) @ w).reshape(y.shape)
+        if report is not None:
+            report(l + 1, depth)
     found = [LayerMoments(mean[at], second[at]) for at in taken]
     return DropoutDepth(tuple(modes), count, inputs, found[0], found[1])
 

@@ -25,6 +25,7 @@ Ints = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 MOST_UNITS = 12  # 4,096 masks
+MOST_COUNTED = 24  # units whose masks are counted, not enumerated
 CLASSES = 3
 _HIDDEN = 16  # units of the hidden layer, which are never dropped
 _LOGITS = 1.5  # how far the logits of the net with all units spread
@@ -38,9 +39,9 @@ def _check_p(p: float) -> None:
         raise ValueError(f"p_drop = {p}: needs a number from 0 to 1")
 
 
-def _check_units(units: int) -> None:
-    if not 1 <= units <= MOST_UNITS or units != int(units):
-        raise ValueError(f"units = {units}: needs a whole number from 1 to {MOST_UNITS}")
+def _check_units(units: int, most: int = MOST_UNITS) -> None:
+    if not 1 <= units <= most or units != int(units):
+        raise ValueError(f"units = {units}: needs a whole number from 1 to {most}")
 
 
 def _check_count(name: str, value: int) -> None:
@@ -71,8 +72,8 @@ def mask_probability(masks: Mask, p: float) -> Array:
 
 
 def kept_probability(units: int, p: float) -> Array:
-    """Return the binomial probabilities that 0, 1, …, n units are kept, (n + 1,)."""
-    _check_units(units)
+    """Return the binomial probabilities that 0, 1, …, n units are kept, (n + 1,); n is at most 24."""
+    _check_units(units, MOST_COUNTED)
     _check_p(p)
     return np.array([math.comb(units, k) * p ** (units - k) * (1 - p) ** k for k in range(units + 1)])
 

@@ -309,11 +309,19 @@ SELU_DROPS: dict[str, Callable[[Array, float, Mask], Array]] = {
 }
 
 
-def propagate_selu(*, p: float, depth: int, width: int, inputs: int = 8, seed: int = 0) -> LayerMoments:
+def propagate_selu(
+    *,
+    p: float,
+    depth: int,
+    width: int,
+    inputs: int = 8,
+    seed: int = 0,
+    report: Callable[[int, int], None] | None = None,
+) -> LayerMoments:
     """Send standard normal inputs through SELU layers with LeCun weights, with each of ``SELU_DROPS`` after SELU.
 
     h¹ is standard normal, y^l = d(selu(h^l)), h^{l+1} = y^l·W^l with W of variance 1/width; all three share weights and
-    masks. Networks, inputs and weights are those of ``propagate_dropout``.
+    masks. Networks, inputs and weights are those of ``propagate_dropout``, and so is ``report``.
 
     Returns:
         mean and second moment of y^l, (3, depth), over units, inputs and networks.
@@ -332,6 +340,8 @@ def propagate_selu(*, p: float, depth: int, width: int, inputs: int = 8, seed: i
             mean[:, l], second[:, l] = y.mean(axis=(0, 2, 3)), np.square(y).mean(axis=(0, 2, 3))
             if l < depth - 1:
                 h = (y.reshape(count, -1, width) @ layer_weights(count, width, seed, l)).reshape(y.shape)
+        if report is not None:
+            report(l + 1, depth)
     return LayerMoments(mean, second)
 
 

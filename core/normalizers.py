@@ -859,22 +859,25 @@ class OwnStatistics(NamedTuple):
     own: float
 
 
-def own_statistics(share: float = 0.9, count: int = 2000, seed: int = 0) -> OwnStatistics:
+def own_statistics(
+    share: float = 0.9, count: int = 2000, seed: int = 0, *, spread: float = 0.5
+) -> OwnStatistics:
     """Classify a test set whose classes are mixed otherwise than in training, standardized in both ways.
 
-    One feature, N(−1, ½²) in the first class and N(1, ½²) in the second, half and half in training; the classifier
+    One feature, N(−1, spread²) in the first class and N(1, spread²) in the second, half and half in training; the classifier
     says the second class above 0, the middle of the standardized training set.
 
     Args:
         share: of the second class in the test set.
         count: of values in each set.
         seed: of the draws.
+        spread: standard deviation of each class.
     """
     rng = stream(seed, 2)
 
     def draw(part: float) -> tuple[Array, NDArray[np.bool_]]:
         second = np.arange(count) < round(part * count)
-        return np.where(second, 1.0, -1.0) + 0.5 * rng.normal(size=count), second
+        return np.where(second, 1.0, -1.0) + spread * rng.normal(size=count), second
 
     train, _ = draw(0.5)
     test, second = draw(share)

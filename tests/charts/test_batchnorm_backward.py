@@ -104,6 +104,12 @@ def test_scale_figure_and_the_factor_of_ten(batch, upstream):
     assert said("divided by ", text) == pytest.approx(norms[0] / norms[1], rel=1e-3)
 
 
+def test_the_power_of_the_scale_is_said():
+    assert "above, it follows 1/σ³" in backward(back_dy="x̂ itself")[1]
+    for upstream in ("first sample only", "random"):
+        assert "stops following 1/σ." in backward(back_dy=upstream)[1]
+
+
 def test_a_common_shift_has_no_gradient():
     figures, text = backward(back_dy="1 everywhere")
     assert set(figures) == {"batchnorm/backward"}

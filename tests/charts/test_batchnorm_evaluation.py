@@ -168,6 +168,15 @@ def test_sorted_batches_leave_nothing_to_recalibrate():
     assert "cannot mend weights" in parts("sorted")[3]
 
 
+def test_words_fit_what_is_drawn_and_counted():
+    assert "Green" not in parts("default")[2].key
+    assert "Green: recalibrated." in parts("recalibrated")[2].key
+    figure, text = parts("one step")[2:]
+    assert "batches of 32, 1 step, shuffled" in figure.caption
+    assert "After 1 batch the stored" in text
+    assert "about 1/a = 1 batch, of" in text
+
+
 def test_the_caption_states_every_knob():
     changes = ({}, {"eval_weight": 0.05}, {"eval_steps": 3}, {"eval_order": VALIDATED}, {"seed": 1})
     captions = [blocks(**{"eval_steps": 2} | change)[1].caption for change in changes]

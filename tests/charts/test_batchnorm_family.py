@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ SAME = {  # the axes of (sample, channel, position) on which a cell agrees with 
     "InstanceNorm": ("n", "c"),
     "RMSNorm": ("n", "l"),
     "WeightNorm": ("c",),
-    "cosine": ("n", "l"),
+    "cosine": ("n", "l"),  # by the length of its input; by that of its weights the channel besides
 }
 
 
@@ -133,6 +134,11 @@ def test_the_marked_set_is_the_one_that_shares(name):
             expected = (mine.n == 2) & (mine.c // 2 == 2)
         else:
             expected = np.logical_and.reduce([mine[axis] == marked[axis] for axis in SAME[name]])
+        if name == "cosine":
+            expected |= mine.c == marked["c"]
+            assert (mine.row == mine.channel).all()
+        else:
+            assert (mine.row == 0).all()
         assert (mine.start == expected).all()
         assert mine.here.sum() == 1
         assert mine[mine.here][["n", "c", "l"]].iloc[0].tolist() == [2, 4, 0]
@@ -233,7 +239,12 @@ def test_epsilon_parts_the_lines_and_their_labels():
     first = lines[(lines.name == "BatchNorm")].iloc[0]
     assert first.a == pytest.approx(0.1)
     assert first.every < 8.0  # far below 1/a: ε rules small weights
-    assert "but for ε" in prose(VIEWS[2], eps=1.0)
+    text = prose(VIEWS[2], eps=1.0)
+    assert "ε this large breaks the right angle" in text
+    assert "makes them longer" not in text
+    off = float(np.max(np.abs(lines[lines.name == "BatchNorm"].pipe(lambda mine: mine.every * mine.a) - 1)))
+    assert f"off by up to {number(off, 2)}" in text
+    assert "0 but for ε, and a plain step" in prose(VIEWS[2], eps=1e-5)
 
 
 # Inputs
@@ -272,3 +283,37 @@ def test_a_curve_ends_where_it_crosses_the_floor():
             assert len(shown) == 101
     whitened = losses[(losses.name == "whitened") & losses.loss.notna()]
     assert 0 < whitened.step.max() < 1  # one step does it
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"input_mean": 3.0, "input_ratio": 10.0},
+        {"input_mean": 0.0, "input_ratio": 1.0, "input_correlation": 0.0},
+    ],
+)
+def test_every_curve_is_named_at_its_own_end(values):
+    data = figure(VIEWS[3], **values).data
+    rows = []
+    for name, mine in data["losses"].groupby("name", observed=True):
+        last = mine[mine.loss.notna()].iloc[-1]
+        (label,) = (row for row in data["ends"].itertuples() if name in (row.early, row.late, row.beyond))
+        assert label.slot == last.slot
+        assert label.step == last.step
+        if last.step == 100 and last.loss > 1.001e-9 * mine.loss.max():
+            assert label.beyond == name
+        else:
+            assert label.y < last.loss  # below the floor, where no curve passes
+            assert (label.early == name) == (last.step <= 50)
+            begin = label.step if label.early == name else label.step - 3 * len(name)
+            rows.append((round(np.log10(label.y), 6), begin, begin + 3 * len(name)))
+    rows.sort()
+    assert all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(rows))
+
+
+def test_the_example_of_own_statistics_is_written_out():
+    text = prose(VIEWS[3])
+    assert "90% of the second class, seed 0: 97.8% are right" in text
+    assert "(in theory 97.7%)" in text  # Φ(2)
+    assert "to 0.8 (in theory 69%)" in text  # 0.9·Φ(0.4) + 0.1·Φ(3.6)

@@ -187,10 +187,60 @@ def test_curves_say_when_the_gap_falls_below_ten_percent():
     )
     at = [float(gap_theory(128, 0.02, s, 1.0, eps=4.0).total) for s in (steps - 1, steps)]
     assert at[1] < 0.1 <= at[0]
-    assert "catches up no sooner" in text.replace("and catches", "catches")
+    # What is said of the lag is the exact lag, of every curve.
+    lags = gap_theory([128, 2], 0.02, 0, 1.0, eps=1e-5 / 9).lag
+    said = re.search(r"lag itself is below 10% after (\d+) to (\d+) steps", text)
+    assert [int(steps) for steps in said.groups()] == np.ceil(np.log(lags / 0.1) / -np.log(0.98)).tolist()
+    assert "catches up no sooner" in words("curves", weight=0.5)
     drawn = figure("curves").data
     for name in ("sizes", "weights"):
         assert np.median(np.abs(drawn[name].gap / drawn[name].theory - 1)) < 0.05
+
+
+def test_curves_show_the_page_itself():
+    drawn = figure("curves", batch_size=512, weight=0.5)
+    assert "N 512" in set(drawn.data["sizes"].name.astype(str))
+    assert "a 0.5" in set(drawn.data["weights"].name.astype(str))
+    assert (
+        figure("curves").data["sizes"].name.nunique() == figure("curves").data["weights"].name.nunique() == 4
+    )
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1.0])
+def test_the_gap_is_never_below_ten_percent_before_the_lag_is(eps, few):
+    """What the texts say of the gap and of its lag fits together at any ε."""
+    text = words("curves", batch_size=512, sigma=0.5, eps=eps)
+    gap = re.findall(r"(\d+) for N = ", re.search(r"at a = 0.1: ([^.]*)\.", text)[1])
+    lag = re.search(r"lag itself is below 10% after (\d+)", text)[1]
+    assert min(map(int, gap)) >= int(lag)
+
+
+def test_without_a_weight_or_a_change_nothing_falls(few):
+    for view in ("curves", "map: batch size and steps"):
+        for change in ({"weight": 0.0}, {"gap_shift": 0.0}):
+            text = words(view, **change)
+            assert "Every curve falls" not in text
+            assert "Upward the lag dies out" not in text
+    for change, view in (({"weight": 0.0}, VIEWS[0]), ({"gap_steps": 0}, VIEWS[1])):
+        assert "(drawn at the edge)" in figure(view, **change).caption
+        assert "(drawn at the edge)" not in figure(view).caption
+
+
+@pytest.mark.parametrize("view", VIEWS[:2])
+def test_a_part_that_leaves_the_cut_ends_at_its_edge(view):
+    data = figure(view).data
+    lag = data["parts"][data["parts"].name == "lag"]
+    assert lag.gap.iloc[-1] == lag.gap.min() == data["parts"].gap.min() < data["measured"].gap.min()
+
+
+@every_view
+def test_what_the_page_does_and_the_tab_does_not_is_said(view, few):
+    assert "whatever values" not in words(view)
+    assert "no weight" not in words(view)
+    for change in ({"source": "heavy tails"}, {"drift": "cycle"}):
+        assert "whatever values" in words(view, **change)
+    assert "The cumulative average weighs" in words(view, cumulative=True)
+    assert "no weight" not in words(view, cumulative=True, convention="Keras")
 
 
 def test_sorted_classes_vanish_in_training_alone():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from functools import cache
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_a_figure_draws_without_a_warning(view, case):
 def test_one_sample_says_what_was_measured(convention):
     found = size_blocks({**BASE, "convention": convention, "size_view": ONE})
     outputs = place_probe(in_batch=True)
-    exact = probe_distribution(in_batch=True)
+    exact = probe_distribution(in_batch=True, eps=1e-5)
     assert f"{number(outputs.mean())} ± {number(outputs.std(ddof=1))}" in found[2]
     assert f"exactly {number(exact.mean)} ± {number(exact.std)}" in found[2]
     factor = 1.0 if BATCHNORM_CONVENTIONS[convention].unbiased else math.sqrt(8 / 7)
@@ -121,8 +122,27 @@ def test_outputs_without_a_spread_are_clipped_and_said():
     beyond = int(figure(ONE, 2).data["dots"].y.isna().sum())
     assert 0 < beyond < 200
     assert f"{beyond} dots lie beyond" in found
-    assert "no finite standard deviation at N = 2" in found
+    exact = probe_distribution(batch_size=2, eps=1e-5).std
+    assert f"at N = 2 only thanks to ε, of exactly {number(exact)}" in found
     assert "beyond" not in text(ONE)
+
+
+def test_epsilon_and_gamma_act_in_every_number_of_one_sample():
+    found = size_blocks({**BASE, "size_view": ONE, "eps": 1.0, "sigma": 1.0, "gamma": -2.0})
+    exact = probe_distribution(sigma=1.0, eps=1.0, gamma=-2.0, in_batch=True)
+    assert f"exactly {number(exact.mean)} ± {number(exact.std)}" in found[2]
+    assert "|γ|√((1 + δ²/2r²)/rN)" in set(found[1].data["scatter_ends"].label)
+    assert "r = 1 + ε/σ² = 2" in found[2]
+    ratio = float(re.search(r"At N = 512 the exact one of the output is ([\d.]+) times", found[2])[1])
+    assert ratio == pytest.approx(1, abs=0.03)
+    assert "|γ|" not in text(ONE)
+
+
+@pytest.mark.parametrize("view", [ONE, SINGLE])
+def test_a_feature_of_the_page_that_does_not_act_is_said(view):
+    said = [b for b in size_blocks({**BASE, "size_view": view, "drift": "shift"}) if isinstance(b, str)]
+    assert any("does not change, whatever" in block for block in said)
+    assert "does not change, whatever" not in text(view)
 
 
 def test_the_published_numbers():
@@ -150,6 +170,20 @@ def test_a_batch_of_one_by_hand():
     assert ends.variance["PyTorch"] == ends.variance["paper"] == 1
     assert number(3 / math.sqrt(1e-5)) in found
     assert number(3 / math.sqrt(1e-3)) in found
+
+
+def test_a_running_variance_that_starts_at_zero_is_drawn():
+    values = {**BASE, "size_view": SINGLE, "running_var": 0.0}
+    found = size_blocks(values)
+    (drawn,) = [block for block in found if isinstance(block, Figure)]
+    for column in ("variance", "variance_theory"):
+        assert drawn.data["steps"][column].notna().any()
+    assert set(drawn.data["steps"].variance) == {drawn.data["extent"].variance.min()}
+    assert "lower edge" in drawn.key
+    assert "lower edge" not in figure(SINGLE).key
+    said = "\n".join(block for block in found if isinstance(block, str))
+    assert "the start is 0 already" in said
+    assert "of the start is left" not in said
 
 
 def test_a_batch_of_one_tends_to_the_root_of_epsilon():

@@ -7,7 +7,7 @@ import pytest
 
 from charts import batchnorm
 from charts.batchnorm import TOPIC, experiment
-from core.batch_stream import DRIFTS, SOURCES, stream_batches_theory
+from core.batch_stream import DRIFTS, SOURCES, place_probe, stream_batches_theory
 from core.normalization import BATCHNORM_CONVENTIONS
 
 
@@ -114,3 +114,53 @@ def test_every_output_of_a_batch_of_one_is_seen():
     assert bar.low + bar.high == pytest.approx(0, abs=1e-12)
     assert bar.high - bar.low >= 0.019 * abs(figure.data["verdict"].y[0])
     assert figure.data["margin"]["count"].sum() == 200
+
+
+def test_a_scale_of_zero_keeps_its_axes():
+    shown = view(gamma=0.0, beta=2.0)
+    data = shown.figure.data
+    assert "γ = 0: every output is β = 2" in shown.reading
+    for name in ("reach", "span"):
+        assert data[name].y.tolist() == pytest.approx([1.9, 2.1])
+    (bar,) = data["margin"].itertuples()
+    assert bar.high - bar.low < 0.1 * (2.1 - 1.9)
+    low, high = sorted(data["ends"][data["ends"].panel == "output"].y)
+    assert high - low == pytest.approx(0.1 * (2.1 - 1.9))
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1.0])
+def test_theory_of_the_training_output_counts_epsilon(eps):
+    values = {"eps": eps, "sigma": 0.5, "probe": 6.0, "batch_size": 16}
+    stated = re.search(r"in theory (\S+) ± (\S+)\)", view(**values).reading).groups()
+    placed = place_probe(
+        mu=5.0, sigma=0.5, batch_size=16, probe=6.0, eps=eps, in_batch=True, count=20_000, seed=5
+    )
+    assert float(stated[0]) == pytest.approx(placed.mean(), rel=0.02)
+    assert float(stated[1]) == pytest.approx(placed.std(), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"), [(1, "has variance 0"), (2, "no mean and no finite"), (3, "no finite")]
+)
+def test_outputs_outside_small_batches_are_explained(size, said):
+    assert said in view(batch_size=size, in_batch=False).reading
+    assert said not in view(batch_size=size).reading
+    assert said not in view(batch_size=4, in_batch=False).reading
+
+
+def test_every_batch_of_one_is_undefined():
+    assert "of every batch (60 of 60) is 0/0" in view(batch_size=1).events[0]
+
+
+@pytest.mark.parametrize("drift", ["shift", "scale", "cycle", "outlier"])
+def test_nothing_fades_at_weight_zero_and_nothing_moves_by_zero(drift):
+    why = view(weight=0.0, drift=drift, steps=120).why
+    assert "the start stays" in why
+    assert "fades" not in why
+    still = view(drift=drift, steps=120, shift=0.0, factor=1.0, amplitude=0.0, outlier=0.0)
+    assert "swing" not in still.reading
+    assert not re.search("Since the shift|The variance changed|low-pass", still.why)
+
+
+def test_every_scenario_asks():
+    assert all(scenario.question for scenario in TOPIC.scenarios)

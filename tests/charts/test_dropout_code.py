@@ -57,7 +57,7 @@ def agrees(found: dict[str, Any], values: dict[str, Value]) -> None:
 def test_two_programs() -> None:
     written = programs(filled())
     assert all(isinstance(p, Code) for p in written)
-    assert [p.title for p in written] == ["NumPy", "PyTorch"]
+    assert [p.title for p in written] == ["NumPy: the main figure", "PyTorch: the main figure"]
 
 
 @pytest.mark.parametrize("kind", CONTRIBUTIONS)

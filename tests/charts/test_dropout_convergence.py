@@ -163,8 +163,8 @@ def test_a_convention_marks_its_row_and_moves_nothing(name):
 @pytest.mark.parametrize(("p", "inputs"), [(0.5, 50), (0.5, 6), (0.1, 500), (0.9, 30), (0.5, 1)])
 def test_bars_of_equal_contributions_count_kept_units(p, inputs):
     """A bar holds a whole number of possible outputs, so that the histogram is no comb."""
-    data = view(p=p, inputs=inputs, masks=400, contributions="equal").figure.data["training"]
-    run = dropout_layer(p=p, inputs=inputs, masks=400, contributions="equal")
+    data = view(p=p, inputs=inputs, masks=400, contributions="equal", seed=0).figure.data["training"]
+    run = dropout_layer(p=p, inputs=inputs, masks=400, contributions="equal", seed=0)
     for mode, scale in (("Inverted", 1 / (1 - p)), ("Classic", 1.0)):
         kept = np.round(run.train[run.modes.index(mode)] / scale * inputs).astype(int)
         bars = data[data["mode"] == mode]
@@ -179,8 +179,8 @@ def test_bars_of_equal_contributions_count_kept_units(p, inputs):
 
 @pytest.mark.parametrize("contributions", CONTRIBUTIONS)
 def test_every_output_is_in_a_bar_and_on_the_axis(contributions):
-    data = view(p=0.7, inputs=30, masks=300, contributions=contributions).figure.data
-    run = dropout_layer(p=0.7, inputs=30, masks=300, contributions=contributions)
+    data = view(p=0.7, inputs=30, masks=300, contributions=contributions, seed=0).figure.data
+    run = dropout_layer(p=0.7, inputs=30, masks=300, contributions=contributions, seed=0)
     low, high = data["reach"].x
     assert data["training"].low.min() >= low - 0.2
     for k, mode in enumerate(run.modes):
@@ -192,11 +192,39 @@ def test_every_output_is_in_a_bar_and_on_the_axis(contributions):
 
 
 def test_a_narrow_hump_has_finer_bars():
-    data = view(inputs=500).figure.data["training"]
+    data = view(inputs=500, seed=0).figure.data["training"]
     classic = data[data["mode"] == "Classic"]
-    sd = math.sqrt(0.25 * np.sum(dropout_layer(inputs=500, masks=2).contributions ** 2))
+    sd = math.sqrt(0.25 * np.sum(dropout_layer(inputs=500, masks=2, seed=0).contributions ** 2))
     assert (classic.high - classic.low).max() < 0.5 * sd
     assert len(classic) > 10
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"),
+    [
+        ({}, {"Inverted", "Classic", "No scaling", "Scaled twice", "Forgot eval()"}),
+        ({"inputs": 1}, set()),
+        ({"inputs": 2}, set()),
+        ({"inputs": 7, "contributions": "equal"}, set()),
+        ({"p": 0.99}, {"Inverted", "Scaled twice", "Forgot eval()"}),
+        ({"p": 0.0}, set()),
+    ],
+)
+def test_a_density_stands_only_over_a_hump(values, drawn):
+    """None over a few separate outputs, none where a standard deviation is less than about 3 of 740 pixels."""
+    data = view(**values).figure.data
+    assert set(data["theory"]["mode"]) - {""} == drawn
+    assert len(data["theory"])
+
+
+def test_the_default_picture_is_typical():
+    run = drawn("default")
+    for mode, masked in (("Inverted", run.train), ("Forgot eval()", run.evaluation)):
+        outputs = masked[run.modes.index(mode)]
+        var = float(np.sum(run.contributions**2))  # at p = 0.5
+        assert abs(np.mean(outputs) - 1) < 2 * math.sqrt(var / outputs.size)
+        assert abs(np.var(outputs, ddof=1) - var) < 2 * var * math.sqrt(2 / outputs.size)
+    assert "inside its band" in blocks("default")[2]
 
 
 def test_where_noise_is_as_large_as_the_mean_no_output_gives_a_mistake_away():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import vl_convert
 
-from charts import theme
+from charts import progress, theme
 from charts.dropout import KNOBS
 from charts.dropout_depth import DEPTH_KNOBS, depth_blocks, depth_knobs
 from charts.figure import Figure
@@ -18,7 +18,11 @@ from core.dropout_variants import DROPOUT_VARIANTS, variance_shift
 from core.knobs import number
 from tests.charts.topics import HEX, WIDE_AND_NARROW, marks
 
-BASE = {knob.name: knob.default for knob in (*KNOBS, *DEPTH_KNOBS)} | {"depth_width": 24, "depth_layers": 8}
+BASE = {knob.name: knob.default for knob in (*KNOBS, *DEPTH_KNOBS)} | {
+    "depth_width": 24,
+    "depth_layers": 8,
+    "seed": 0,
+}
 QUANTITIES = next(knob for knob in DEPTH_KNOBS if knob.name == "depth_quantity").choices
 NAMES = {
     "through depth": ["dropout/depth"],
@@ -63,6 +67,7 @@ def test_figures_keep_the_rules(view, case):
         for name, frame in drawn.data.items():
             assert 0 < len(frame) <= 400
             assert not np.isinf(frame.select_dtypes("number").to_numpy(float)).any(), name
+            assert frame.notna().any().all(), name  # else the browser finds no extent
             if "slot" in frame:
                 assert set(frame.slot) <= set(range(len(theme.INKS)))
         assert drawn.alt == default.alt
@@ -122,6 +127,44 @@ def test_readings_hold_the_numbers_of_the_run():
     assert f"**{number(2**8)}** (theory {number(2**8)})" in text
     assert "σ_w² = 1 takes" in prose("through depth", depth_corrected=True)
     assert "odd" in prose("through depth", depth_activation="tanh", depth_quantity="mean")
+
+
+def test_what_a_line_cannot_show_is_a_dot():
+    (figure,) = figures("through depth", **CASES["one layer"])
+    lines = figure.data["lines"]
+    assert lines.left_lone[lines.shown].all()
+    assert not figures("through depth")[0].data["lines"].left_lone.any()
+    assert "1 layer of width" in figure.caption
+    assert (
+        "layer"
+        not in prose("through depth", **CASES["one layer"])
+        .split("Second moments of all modes")[1]
+        .split(" of theory")[0]
+    )
+
+
+def test_a_line_that_ends_early_is_named_where_it_ends():
+    case = {"p": 0.97, "depth_layers": 40}
+    (figure,) = figures("through depth", **case)
+    ends = figure.data["left_ends"].set_index(figure.data["left_ends"].label.astype(str))
+    line = figure.data["lines"].query("mode == 'Inverted'").set_index("layer").left.dropna()
+    last = int(line.index[-1])
+    assert 1 <= last < 40
+    end = ends.loc[f"Inverted: 0 from layer {last + 1}"]
+    assert end.x == last
+    assert ends.x["No dropout"] == 40
+    lost = figure.data["lines"].query("mode == 'Forgot eval()'").set_index("layer").right.dropna()
+    assert f"all modes up to layer {min(last, int(lost.index[-1]))} are within" in prose(
+        "through depth", **case
+    )
+
+
+@pytest.mark.parametrize("view", ["through depth", "variants"])
+def test_many_layers_tell_how_far_they_are(view):
+    heard = []
+    with progress.listening(lambda share, text: heard.append(share)):
+        blocks(view, depth_layers=4, seed=77)
+    assert heard == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_events_are_named():

@@ -62,6 +62,7 @@ def test_data_are_whole_and_constant_specifications_name_them(case):
         for frame in figure.data.values():
             assert len(frame)
             assert not np.isinf(frame.select_dtypes("number").to_numpy(float)).any()
+            assert frame.notna().any().all()  # else the browser finds no extent
             if "slot" in frame:
                 assert set(frame.slot) <= set(range(len(theme.INKS)))
         assert sum(map(len, figure.data.values())) < 1500
@@ -114,6 +115,16 @@ def test_masks_are_counted_and_compared_with_theory():
     assert second.data["effective"].y.max() == pytest.approx(256)
 
 
+@pytest.mark.parametrize(("p", "verb"), [(0.0, "keeps"), (1.0, "drops")])
+def test_one_mask_is_not_called_many(p, verb):
+    (figure,) = (b for b in blocks(p=p) if isinstance(b, Figure))
+    assert figure.data["titles"].networks[0].startswith("The one network")
+    assert figure.data["bars"]["count"].sum() == 1
+    said = blocks(ens_view=MASKS, p=p)[2]
+    assert f"only one of the 256 masks is possible, the one that {verb} every unit" in said
+    assert "possible masks this run" not in said
+
+
 def test_the_band_is_wide_in_the_gap_with_two_layers_and_cannot_be_with_one():
     ratios = {}
     for case in (BAND, "one layer"):
@@ -124,7 +135,11 @@ def test_the_band_is_wide_in_the_gap_with_two_layers_and_cannot_be_with_one():
         gap = sd[band.x.abs() < 0.8 - 1e-9].mean()
         data = sd[(band.x.abs() > 0.8 - 1e-9) & (band.x.abs() < 2.4 + 1e-9)].mean()
         assert regions.sd["gap"] == pytest.approx(gap)
-        np.testing.assert_allclose(regions.sd["data"], data)
+        assert regions.sd["data"].mean() == pytest.approx(data)
+        right = sd[band.x > 2.4 + 1e-9].mean()
+        assert regions.sd["beyond"].iloc[1] == pytest.approx(right)
+        assert f"and {number(right, 2)} on the right" in words(case)
+        assert ("closed form" in figure.key) == (case == "one layer")
         ratios[case] = gap / data
         assert f"{number(gap / data, 2)} times as wide" in words(case)
         truth = np.sin(2.2 * band.x) + 0.3 * band.x

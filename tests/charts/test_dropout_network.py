@@ -104,8 +104,8 @@ def test_counts_above_the_layers_and_below():
     assert bars.steps.sum() == STEPS
     assert bars.expected.sum() == pytest.approx(STEPS)
     assert said("steps keep ", text) == pytest.approx((bars.k * bars.steps).sum() / STEPS, rel=6e-3)
-    assert said("distribution has ", text) == 6
-    assert said(r"of 2\^15 = ", text) == 2**15
+    assert said("distribution has mean ", text) == 6
+    assert said(r"different masks\*\* of ", text) == 2**15
 
 
 @pytest.mark.parametrize("activation", ["tanh", "ReLU"])
@@ -132,9 +132,20 @@ def test_mean_over_masks_and_evaluation():
         figure, text = draw(**linear)
         assert "equal in theory" in text
         assert figure.data["rules"].output[1] == pytest.approx(figure.data["rules"].output[0], rel=1e-12)
-    assert "4,096 draws" in draw(**EXTREMES[3])[1]
+    assert "4,096 drawn masks" in draw(**EXTREMES[3])[1]
     assert "without masks they are the same" in draw(p=0.0)[1]
     assert "repairs the mean" in draw(p=1.0, net_activation="identity")[1]
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_one_mask_is_no_range(p):
+    figure, text = draw(p=p)
+    assert "Only one mask is possible" in text
+    assert not re.search(r"e−\d|±|from (\S+) to \1", text)
+    rules, reach = figure.data["rules"], figure.data["reach"].output
+    assert np.ptp(reach) >= 1 - 1e-12 or np.ptp(figure.data["outputs"].output) > 1e-9
+    assert abs(np.diff(rules.place)[0]) >= 0.29 * np.ptp(reach)
+    assert said(r"\*\* of ", draw(p=p, net_input_p=0.5)[1]) == 2**3
 
 
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.9])

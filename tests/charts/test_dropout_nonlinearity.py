@@ -130,6 +130,15 @@ def test_the_sweep_is_a_layer_at_every_rate_and_the_page_s_own():
             "concave on these z, so training lies below",
         ),
         ({"nonlin_activation": "Gaussian", "nonlin_mean": 0.0}, "the concave part prevails"),
+        (
+            {"nonlin_activation": "tanh", "nonlin_mean": 0.0, "p": 0.8, "seed": 3},
+            "the two parts cancel, up to the error",
+        ),
+        (
+            {"nonlin_activation": "tanh", "nonlin_mean": 0.0, "p": 0.8, "seed": 3, "nonlin_width": 6},
+            "the concave part prevails",
+        ),
+        ({"nonlin_activation": "softplus", "nonlin_mean": 4.0, "p": 0.1}, "here by less than two"),
         ({"nonlin_activation": "identity"}, "straight on all of these z"),
         ({"p": 0.0}, "training is evaluation"),
         ({"p": 1.0}, "nothing is kept"),
@@ -186,6 +195,17 @@ def test_the_gap_by_mean_and_by_width_is_core_s():
         assert row.gap == found.gap[0, 0]
 
 
+@pytest.mark.parametrize(
+    ("name", "straight"), [("ReLU", True), ("step", True), ("tanh", False), ("ReLU6", True)]
+)
+def test_averaging_has_no_gap_where_z_meets_no_bend(name, straight):
+    reading = blocks(WHERE, nonlin_activation=name)[2]
+    assert ("exactly 0 at every number of inputs" in reading) == straight
+    layers = drawn(WHERE, nonlin_activation=name).data["layers"]
+    last = layers[layers.weights == "averaging"].iloc[-1]
+    assert f"± {number((last.high - last.low) / 2, 2)} (95%) at 512" in reading or name == "step"
+
+
 # Every activation
 
 
@@ -205,6 +225,14 @@ def test_rows_are_sorted_and_the_identity_has_no_gap_when_all_masks_are_counted(
     assert identity.unit_gap == "0.00"
     assert table.unit_gap.iloc[0].startswith("+")
     assert table.unit_gap.iloc[-1].startswith("−")
+
+
+def test_functions_whose_gaps_cancel_are_odd_about_their_value_at_0():
+    reading = blocks(ALL)[2]
+    named = reading.split("value at 0 (")[1].split(") the gaps")[0].split(", ")
+    z = np.linspace(0.01, 9, 99)
+    odd = [name for name, entry in ACTIVATIONS.items() if np.ptp(entry.f(z) + entry.f(-z)) < 1e-9]
+    assert named == odd
 
 
 def test_only_controls_that_act_are_shown():

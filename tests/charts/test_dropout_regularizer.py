@@ -180,6 +180,7 @@ def test_the_cost_is_measured_on_a_click_alone():
     assert lines[0][2].strip() == "p_drop 0.5"
     seconds = [float(cell) for cell in lines[2][1:3]]
     assert min(seconds) > 0
+    assert "fastest of several rounds" in said
     steps = [line for line in lines if line[0].strip().startswith("steps to a training loss")]
     assert len(steps) == 3
     for _, plain, dropped, ratio in steps:
@@ -211,15 +212,31 @@ def test_cells_are_paired_differences_of_the_test_error():
     ]
 
 
-def test_the_black_line_runs_where_the_sign_changes():
+def test_cells_that_are_clear_are_outlined():
     data = figure("data and p").data
-    worse = data["cells"].pivot(index="line", columns="column", values="points_apart").to_numpy() > 0
-    changes = (worse[:, 1:] != worse[:, :-1]).sum() + (worse[1:] != worse[:-1]).sum()
+    cells = data["cells"]
+    clear = (cells.sure.astype(str) != "").to_numpy()
+    kind = np.where(clear, np.sign(cells.points_apart), 0).reshape(7, 6)
+    around = np.pad(kind, 1)
     border = data["border"]
+    changes = (around[:, 1:] != around[:, :-1]).sum() + (around[1:] != around[:-1]).sum()
     assert border.shown.sum() == changes > 0
     for edge in border.itertuples():
         assert (edge.east - edge.column, edge.north - edge.line) in ((0, 1), (1, 0))
         x, y = (edge.east + edge.column) / 2, (edge.north + edge.line) / 2
         beside = [(y, x - 0.5), (y, x + 0.5)] if edge.east == edge.column else [(y - 0.5, x), (y + 0.5, x)]
-        one, other = (worse[int(row), int(column)] for row, column in beside)
+        one, other = (around[int(row) + 1, int(column) + 1] for row, column in beside)
         assert one != other
+
+
+def test_training_less_is_compared_with_the_gain():
+    said = text("data and p", reg_width=16)
+    n, low, step, end, last, saved, gain = re.search(
+        r"with (\d+) points the mean test error without dropout was ([\d.]+)% after (\d+) updates and ([\d.]+)% after (\d+)\."
+        r".*change it by −([\d.]+) percentage points, where dropout changes it by −([\d.]+\d)",
+        said,
+    ).groups()
+    assert f"with {n} points, **−{gain} ± " in said
+    assert float(end) - float(low) == pytest.approx(float(saved), abs=0.11)
+    assert int(step) < int(last) == 400
+    assert "chosen because it shows the effect" in said

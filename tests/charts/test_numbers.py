@@ -243,8 +243,8 @@ def test_dropout_means_and_rules_are_the_run_s():
 
 
 def test_dropout_theory_is_the_density_of_the_closed_form():
-    data = data_of("dropout", p=0.5, inputs=200, masks=3000)
-    result = dropout_layer(p=0.5, inputs=200, masks=3000)
+    data = data_of("dropout", p=0.5, inputs=200, masks=3000, seed=0)
+    result = dropout_layer(p=0.5, inputs=200, masks=3000, seed=0)
     theory, bars = data["theory"], data["training"]
     for mode in ("Inverted", "Classic"):
         moments = dropout_moments(result.contributions, 0.5, mode)

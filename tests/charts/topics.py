@@ -177,6 +177,13 @@ def figures(view: View, heavy: bool = False, only: str = "") -> list[Figure]:
     return [view.figure, *(block for block in [*found, *beside] if isinstance(block, Figure))]
 
 
+def scenario_figures(topic: Topic, scenario: Scenario) -> list[Figure]:
+    """Return the main figure of a scenario and the tab it opens; of the first scenario all tabs."""
+    view = topic.view(topic.scenario_values(scenario))
+    first = scenario is topic.scenarios[0]
+    return figures(view, only="" if first else scenario.tab or "none")
+
+
 def owner(view: View, values: Mapping[str, Value], name: str) -> str:
     """Name the tab that a knob belongs to beside these values; empty if it is one of the main figure."""
     return next((tab.name for tab in view.tabs if name in tab.shown(values)), "")

@@ -43,14 +43,17 @@ def test_evaluation_uses_what_the_convention_stores(convention):
     np.testing.assert_allclose(run.eval_expected[1:], 1.5 * factor, rtol=1e-12)
     np.testing.assert_allclose(run.eval_output[1:], run.eval_expected[1:], rtol=0.05)
     np.testing.assert_allclose(run.mean_std * np.sqrt(run.sizes), 1, rtol=0.05)
-    for k, exact in enumerate(run.theory):
-        assert run.outputs[k].std() == pytest.approx(exact.std, rel=0.06, abs=1e-12)
+    wide = probe_sizes((1, 2, 16), mu=1, sigma=2, probe=4, count=4000, eps=4.0, convention=convention)
+    for tried in (run, wide):
+        for k, exact in enumerate(tried.theory):
+            assert tried.outputs[k].std() == pytest.approx(exact.std, rel=0.06, abs=1e-12)
 
 
 def test_the_asymptote_is_the_end_of_the_exact_form():
-    for delta in (0.0, 1.0, -3.0):
-        exact = probe_distribution(mu=0, sigma=1, probe=delta, batch_size=20_000, gamma=-2, in_batch=True).std
-        assert scatter_asymptote(20_000, delta, -2) == pytest.approx(exact, rel=1e-3)
+    for delta, eps in ((0.0, 0.0), (1.0, 0.0), (-3.0, 0.0), (1.0, 0.5), (-3.0, 4.0)):
+        shared = {"probe": delta, "batch_size": 20_000, "gamma": -2, "eps": eps, "in_batch": True}
+        exact = probe_distribution(mu=0, sigma=1, **shared).std
+        assert scatter_asymptote(20_000, delta, -2, eps) == pytest.approx(exact, rel=1e-3)
 
 
 @pytest.mark.parametrize(

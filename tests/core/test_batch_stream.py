@@ -406,6 +406,51 @@ def test_probe_distribution_limits():
     assert probe_distribution(batch_size=3) == pytest.approx((math.sqrt(1.5 * math.pi), math.inf))
 
 
+@pytest.mark.parametrize("in_batch", [False, True])
+@pytest.mark.parametrize("ratio", [0.01, 1.0, 100.0])
+def test_probe_distribution_with_epsilon(ratio, in_batch):
+    """ε = ratio·σ² against batches drawn value by value, for one to many values and far samples."""
+    rng, count = np.random.default_rng(4), 20_000
+    for n, delta in ((1, 1.0), (2, -1.0), (2, 25.0), (3, 0.0), (4, 1.0), (8, -2.5), (40, 1.0)):
+        batches = rng.standard_normal((count, n))
+        if in_batch:
+            batches[:, -1] = delta
+        outputs = 1 - 2 * (delta - batches.mean(axis=1)) / np.sqrt(batches.var(axis=1) + ratio)
+        shared = {
+            "mu": 5.0,
+            "sigma": 3.0,
+            "probe": 5 + 3 * delta,
+            "gamma": -2.0,
+            "beta": 1.0,
+            "batch_size": n,
+        }
+        mean, std = probe_distribution(eps=9 * ratio, in_batch=in_batch, **shared)
+        assert abs(outputs.mean() - mean) <= 4 * std / math.sqrt(count) + 1e-12
+        squares = (outputs - mean) ** 2
+        assert abs(squares.mean() - std**2) <= 4 * squares.std() / math.sqrt(count) + 1e-12
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+@pytest.mark.parametrize("probe", [5.0, 8.0, -20.0])
+def test_a_vanishing_epsilon_leaves_the_closed_forms(probe, in_batch):
+    for n in (2, 3, 4, 8, 512) if in_batch else (4, 8, 512, 10**6):
+        arguments = {"batch_size": n, "probe": probe, "gamma": -2.0, "beta": 1.0, "in_batch": in_batch}
+        limit, near = probe_distribution(**arguments), probe_distribution(eps=1e-15, **arguments)
+        assert near.mean == pytest.approx(limit.mean, rel=1e-9)
+        assert near.std == pytest.approx(limit.std, rel=1e-7, abs=1e-8)
+    # What ε → 0 gave before ε was an argument.
+    before = (1.007880081096438, 0.4140787230477358) if in_batch else (1.2036044449018801, 0.5927363159217065)
+    assert probe_distribution(in_batch=in_batch) == before
+
+
+def test_epsilon_keeps_tiny_batches_finite():
+    assert probe_distribution(batch_size=1, eps=9e-4) == pytest.approx((100.0, 100.0))
+    wide, wider = (probe_distribution(batch_size=3, eps=eps).std for eps in (1e-6, 1e-12))
+    assert 1 < wide < wider < 10
+    with pytest.raises(ValueError, match="eps = -1"):
+        probe_distribution(eps=-1.0)
+
+
 @pytest.mark.parametrize("x", [0.5, 3.0, 48.5, 49.0, 49.5, 50.0, 1e4])
 def test_gamma_ratio_keeps_its_recurrence(x):
     """Γ(x+1) = x·Γ(x), also across the change of formula at 50."""

@@ -206,7 +206,7 @@ def test_a_convention_writes_its_number():
         "p = 0.2",
         "rate = 0.2",
         "keep_prob = 0.8",
-        "p = 0.8",
+        "p (keep) = 0.8",
         "p = 0.2",
     ]
     assert DROPOUT_CONVENTIONS["PyTorch"].call(1e-9) == "nn.Dropout(p=1e-9)"

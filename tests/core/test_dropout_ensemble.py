@@ -53,6 +53,7 @@ def test_all_masks_are_all_and_have_the_probability_of_independent_units(units):
         counted = [mask_probability(masks, p)[kept == k].sum() for k in range(units + 1)]
         np.testing.assert_allclose(kept_probability(units, p), counted, rtol=1e-12, atol=1e-15)
         assert kept_probability(units, p)[0] == pytest.approx(p**units)
+        assert kept_probability(24, p).sum() == pytest.approx(1)
 
 
 def test_effective_masks_count_all_of_them_at_one_half_alone():
