@@ -166,7 +166,7 @@ class Topic:
     in what a link leaves out, where one default depends on another value; ``offers`` narrows a control
     to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
     ``tabs`` names the topic's own tabs, as ``make`` returns them;
-    ``free`` names the knobs that a scenario leaves open (the seed, what is being edited);
+    ``free`` names the knobs that a scenario leaves open unless it sets them (the seed, what is being edited);
     ``click`` turns a click on the main figure into values; ``code`` says whether views come with programs;
     ``measures`` holds, by id, what the app measures to judge a claim of the notes.
     """
@@ -221,10 +221,11 @@ class Topic:
         return self.fill(scenario.values)
 
     def scenario_of(self, values: Values) -> str:
-        """Name the scenario whose values these are, whatever the free ones; ``Custom`` if none."""
+        """Name the scenario whose values these are, whatever the free ones it does not set; ``Custom`` if none."""
         for scenario in self.scenarios:
             expected = self.scenario_values(scenario)
-            if all(values[k] == v for k, v in expected.items() if k not in self.free):
+            open_ = set(self.free) - set(scenario.values)
+            if all(values[k] == v for k, v in expected.items() if k not in open_):
                 return scenario.name
         return CUSTOM
 

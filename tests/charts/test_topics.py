@@ -167,6 +167,14 @@ def test_a_caption_states_every_value_that_changes_the_picture(topic, name):
                 )
 
 
+@every_scenario
+def test_a_scenario_ends_when_something_it_sets_is_changed(topic, scenario):
+    values = topic.scenario_values(scenario)
+    for name in scenario.values:
+        other = others(topic, topic.knobs[name], values[name])[0]
+        assert topic.scenario_of({**values, name: other}) != scenario.name, name
+
+
 # Links
 
 
