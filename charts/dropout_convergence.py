@@ -288,7 +288,7 @@ def convergence_blocks(values: Values) -> Sequence[Block]:
         f"{number(float(exact.train_mean), 4)} and ± "
         f"{number(_Z * float(variance_error(exact.train_var, exact.train_cumulant4, masks)), 2)} around the variance "
         f"{number(float(exact.train_var), 4)}. Of the four moments that are random and differ (mean and variance, over "
-        f"training masks and over those of a forgotten eval()) the furthest ends **{number(worst, 2)} standard errors** "
+        f"training masks and over those of a forgotten eval()) the furthest ends **{number(worst, 2)} times its standard error** "
         f"from its closed form, {'outside' if worst > _Z else 'inside'} its band; one in twenty is expected outside."
     )
     return [lead, figure, reading, _moments(result, closed)]

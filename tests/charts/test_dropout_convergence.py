@@ -121,7 +121,7 @@ def test_the_table_has_every_mode_and_what_is_not_random_is_exact():
     assert inverted[4] == number((np.mean(run.train[1]) - 1) / math.sqrt(squares / 2000), 2)
     assert inverted[6] == number(squares, 4)
     off = [abs(float(line[k].replace("−", "-"))) for line in lines for k in (4, 7) if line[k] != "exact"]
-    assert f"**{number(max(off), 2)} standard errors**" in reading
+    assert f"**{number(max(off), 2)} times its standard error**" in reading
 
 
 @pytest.mark.parametrize("case", ["nothing dropped", "everything dropped"])
