@@ -4,9 +4,15 @@ Everything is computed before the first press: a change costs one script run, on
 The link says what to draw: ``?page=dropout&knob=p&width=1040&stop=0.4&stop=0.5&drop_seed=1``.
 """
 
+import sys
+from importlib import import_module
+from pathlib import Path
+
 import streamlit as st
 
-from benchmarks.prepared import prepare
+# Streamlit looks beside the script first, where benchmarks/core.py would stand for the package of that name.
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+prepare = import_module("benchmarks.prepared").prepare
 
 st.set_page_config(layout="wide")
 query = {name: tuple(st.query_params.get_all(name)) for name in st.query_params}
