@@ -18,7 +18,20 @@ from charts.batchnorm_network import NETWORK_KNOBS, network_blocks
 from charts.batchnorm_notes import MEASURES
 from charts.batchnorm_size import FORGOTTEN, SIZE_KNOBS, SIZE_VIEW_KNOBS, SIZE_VIEWS
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread
-from charts.topic import Block, Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
+from charts.topic import (
+    Block,
+    Fold,
+    Group,
+    Scenario,
+    Section,
+    Topic,
+    Values,
+    View,
+    real,
+    resting,
+    whole,
+    word,
+)
 from core.batch_stream import (
     DRIFTS,
     SOURCES,
@@ -773,7 +786,7 @@ def make(values: Values) -> View:
         events=_events(stream, values),
         tabs=tuple(section.tab(values) for section in SECTIONS),
         code=programs(values),
-        beside=lambda: identity_blocks(values),
+        folds=(Fold("The identity, and folding", lambda: identity_blocks(values)),),
     )
 
 

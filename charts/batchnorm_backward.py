@@ -820,7 +820,7 @@ def identity_blocks(values: Values) -> Sequence[Block]:
     arguments = (real(values, name) for name in ("mu", "sigma", "gamma", "beta", "eps"))
     found = _identity_run(*arguments, whole(values, "seed"))
     return [
-        r"**The identity.** Normalizing loses nothing that γ and β cannot restore: "
+        r"Normalizing loses nothing that γ and β cannot restore: "
         r"$\gamma = \sqrt{\sigma_B^2+\varepsilon}$ and $\beta = \mu_B$ give $y = x$.",
         _identity_figure(found, values),
         _identity_text(found, values),

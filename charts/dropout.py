@@ -16,7 +16,7 @@ from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity
 from charts.dropout_notes import MEASURES
 from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, table
-from charts.topic import Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
+from charts.topic import Fold, Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
 from core.dropout import (
     CONTRIBUTIONS,
     DROPOUT_CONVENTIONS,
@@ -484,7 +484,7 @@ def make(values: Values) -> View:
         events=events,
         tabs=tuple(section.tab(values) for section in SECTIONS),
         code=programs(values),
-        beside=lambda: convergence_blocks(values),
+        folds=(Fold("Does a simulation find the closed form?", lambda: convergence_blocks(values)),),
     )
 
 

@@ -269,7 +269,7 @@ def convergence_blocks(values: Values) -> Sequence[Block]:
     masks = result.train.shape[1]
     exact = closed["Inverted"]
     lead = (
-        "**Does a simulation find the closed form?** After M masks the mean is off by about "
+        "After M masks the mean is off by about "
         r"$\sqrt{\mathrm{Var}/M}$, and the variance by about $\mathrm{Var}\sqrt{2/M}$ where outputs are nearly normal: "
         "four times the masks, half the error."
     )

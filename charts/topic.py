@@ -103,12 +103,19 @@ class Tab:
         return tuple(name for row in self.rows(values) for name in row)
 
 
+class Fold(NamedTuple):
+    """A part of the derivation with figures of its own, folded away; its blocks are made when it is opened."""
+
+    title: str
+    blocks: Callable[[], Sequence[Block]]
+
+
 @dataclass(frozen=True)
 class View:
     """What one set of values shows: the main figure, its reading, the events of the run, and the tabs.
 
     A large run is drawn while it grows: ``done`` is the share of it that this view shows, and ``rest`` computes the
-    view with more of it, None when nothing is left. ``beside`` makes what stands below the derivation, once it is open.
+    view with more of it, None when nothing is left. ``folds`` stand below the derivation.
     """
 
     figure: Figure
@@ -117,7 +124,7 @@ class View:
     events: tuple[str, ...] = ()
     tabs: tuple[Tab, ...] = ()
     code: tuple[Code, ...] = ()
-    beside: "Callable[[], Sequence[Block]] | None" = None
+    folds: tuple[Fold, ...] = ()
     done: float = 1.0
     rest: "Callable[[], View] | None" = None
 

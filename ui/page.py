@@ -9,7 +9,7 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import CODE, NOTES, WHY, Action, Block, Link, Topic, Values, View
+from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Topic, Values, View
 from core.knobs import quote
 from ui import figure, links, navigation, notes, viewport
 from ui.controls import Panel
@@ -143,7 +143,7 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
         with place:
             if name == WHY:
                 st.markdown(view.why)
-                _blocks(topic, panel, view.beside() if view.beside else (), width, f"{topic.prefix}_why")
+                _folds(topic, panel, view.folds, width)
             elif name == CODE:
                 for program in view.code:
                     st.caption(program.title)
@@ -158,6 +158,16 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
                     blocks = tab.blocks(values)
                 waiting.empty()
                 _blocks(topic, panel, blocks, width, f"{topic.prefix}_{quote(name)}", tab.clicks)
+
+
+def _folds(topic: Topic, panel: Panel, folds: Sequence[Fold], width: int) -> None:
+    """Draw what is folded away below the derivation; a change of the page computes and sends what is open only."""
+    for fold in folds:
+        key = f"{topic.prefix}_{quote(fold.title)}"
+        place = st.expander(fold.title, key=f"_{key}", on_change="rerun")
+        if place.open:
+            with place:
+                _blocks(topic, panel, fold.blocks(), width, key)
 
 
 Clicks = Mapping[str, Callable[[Mapping[str, Any]], Values]]

@@ -173,8 +173,8 @@ def figures(view: View, heavy: bool = False, only: str = "") -> list[Figure]:
     page = view.figure.name.split("/")[0]
     tabs = [t for t in view.tabs if (heavy or (page, t.name) not in HEAVY) and only in ("", t.name)]
     found = [block for tab in tabs for block in blocks(view, tab)]
-    beside = view.beside() if view.beside and not only else ()
-    return [view.figure, *(block for block in [*found, *beside] if isinstance(block, Figure))]
+    folded = [block for fold in view.folds for block in fold.blocks()] if not only else []
+    return [view.figure, *(block for block in [*found, *folded] if isinstance(block, Figure))]
 
 
 def scenario_figures(topic: Topic, scenario: Scenario) -> list[Figure]:

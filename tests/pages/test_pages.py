@@ -8,6 +8,7 @@ import pytest
 from charts.figure import Figure
 from charts.notes import notes
 from charts.topic import CUSTOM
+from core.knobs import quote
 from core.optimizers import OPTIMIZERS, suggested_lr
 from core.surfaces import SURFACES
 from tests.charts.topics import BY_NAME, HEAVY, SCENARIOS, TOPICS, others, random_values, showing
@@ -136,9 +137,27 @@ def test_every_tab_by_its_link(topic):
         assert (notes(topic.name).questions[0].answer in shown) == (name == "From the notes")
         view = topic.view(topic.defaults())
         tab = next((tab for tab in view.tabs if tab.name == name), None)
-        under = view.beside() if view.beside and name == "Why" else ()
-        figures = [b for b in (tab.blocks() if tab else under) if isinstance(b, Figure)]
+        figures = [b for b in (tab.blocks() if tab else ()) if isinstance(b, Figure)]
         assert len(charts(at)) == 1 + len(figures)
+
+
+FOLDS = [(t, fold) for t in TOPICS for fold in t.view(t.defaults()).folds]
+
+
+@pytest.mark.parametrize(("topic", "fold"), FOLDS, ids=[f"{t.name}-{fold.title}" for t, fold in FOLDS])
+def test_a_fold_is_drawn_when_it_is_opened(topic, fold):
+    at = visit(topic)
+    figures = [block for block in fold.blocks() if isinstance(block, Figure)]
+    assert figures
+    assert len(charts(at)) == 1
+    at.session_state[f"_{topic.prefix}_{quote(fold.title)}"] = True
+    at.run()
+    assert not at.exception
+    assert len(charts(at)) == 1 + len(figures)
+    for number, figure in enumerate(figures, 1):
+        drawn = tables(at, number)
+        for data, frame in figure.data.items():
+            same(drawn[data], frame)
 
 
 TABS = [(t, tab) for t in TOPICS for tab in t.view(t.defaults()).tabs if tab.shown(t.defaults())]
