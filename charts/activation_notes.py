@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charts.activation_training import default_runs
+from charts.describe import numbers
 from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
@@ -357,17 +358,13 @@ def _about(value: float) -> str:
     return f"about {number(value, 1)}"
 
 
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(number(v) for v in values)
-
-
 def _emphasis() -> Measured:
     found = emphasizers()
     gains = [value(name, 4.0) / value(name, 1.0) for name in ("tanh", "ReLU", "GELU", "squared ReLU")]
     return Measured(
         len(found) == len(ACTIVATIONS),
         f"Enlarging everything above 2 and shrinking everything below ½: {len(found)} of {len(ACTIVATIONS)} functions "
-        f"({', '.join(found)}). An input of 4 instead of 1 comes out {_list(gains)} times as large from tanh, ReLU, GELU and "
+        f"({', '.join(found)}). An input of 4 instead of 1 comes out {numbers(gains)} times as large from tanh, ReLU, GELU and "
         "squared ReLU.",
     )
 
@@ -419,7 +416,7 @@ def _far_slopes() -> Measured:
     ten = [slope(name, 3.0) ** 10 for name in ("sigmoid", "tanh")]
     return Measured(
         all(s[0] > s[1] > s[2] and s[2] < 1e-4 for s in (sigmoid, tanh)),
-        f"At z = 0, 5, 10 the slope of σ is {_list(sigmoid)}, that of tanh {_list(tanh)}. Ten slopes at z = 3 multiply to "
+        f"At z = 0, 5, 10 the slope of σ is {numbers(sigmoid)}, that of tanh {numbers(tanh)}. Ten slopes at z = 3 multiply to "
         f"{number(ten[0])} and {number(ten[1])}.",
     )
 
@@ -428,7 +425,7 @@ def _large_or_small() -> Measured:
     sigmoid, tanh = slopes_at("sigmoid", (-10.0, 0.1, 10.0)), slopes_at("tanh", (-10.0, 0.1, 10.0))
     return Measured(
         sigmoid[1] < 0.01 * 0.25,
-        f"At z = −10, 0.1, 10 the slope of σ is {_list(sigmoid)} and that of tanh {_list(tanh)}: it is largest where z is "
+        f"At z = −10, 0.1, 10 the slope of σ is {numbers(sigmoid)} and that of tanh {numbers(tanh)}: it is largest where z is "
         "small.",
     )
 
@@ -485,7 +482,7 @@ def _tanh_centered() -> Measured:
     means = [standard_mean("tanh", mu) for mu in (0.0, 1.0, 2.0)]
     return Measured(
         abs(means[0]) < _EXACT,
-        f"For inputs from N(μ, 1) with μ = 0, 1, 2 the mean output of tanh is {_list([round(m, 12) for m in means])}: "
+        f"For inputs from N(μ, 1) with μ = 0, 1, 2 the mean output of tanh is {numbers([round(m, 12) for m in means])}: "
         "centered where the input is.",
     )
 
@@ -559,8 +556,8 @@ def _leaky_formula() -> Measured:
     gap = max(largest(entry.f(GRID, slope=a) - np.maximum(GRID, a * GRID)) for a in slopes)
     return Measured(
         gap == 0,
-        f"With λ = {_list(slopes)}, leaky ReLU differs from max(z, λz) by at most {number(gap)}; at z = −1 it is "
-        f"{_list([value('leaky ReLU', -1.0, slope=a) for a in slopes])}.",
+        f"With λ = {numbers(slopes)}, leaky ReLU differs from max(z, λz) by at most {number(gap)}; at z = −1 it is "
+        f"{numbers([value('leaky ReLU', -1.0, slope=a) for a in slopes])}.",
     )
 
 
@@ -610,7 +607,7 @@ def _parameters() -> Measured:
         fit.learned == fit.start,
         f"{none} of the {len(ACTIVATIONS)} functions here have no parameter. PReLU's is learned, {number(fit.start)} becoming "
         f"{number(fit.learned)} on toy data; maxout's number of pieces is set: 2, 4, 8 pieces fit z² on −1 … 1 to "
-        f"{_list([parabola_error(k) for k in (2, 4, 8)])}.",
+        f"{numbers([parabola_error(k) for k in (2, 4, 8)])}.",
     )
 
 
@@ -646,7 +643,7 @@ def _bounded() -> Measured:
 
     return Measured(
         all(relu.fails_from < tanh.fails_from and relu.loss < tanh.loss for relu, tanh in found.values()),
-        f"Smallest rate of {_list(_RATES)} at which most small networks with ReLU and with tanh do not halve their loss: "
+        f"Smallest rate of {numbers(_RATES)} at which most small networks with ReLU and with tanh do not halve their loss: "
         f"{said('regression')}; {said('moons')}.",
     )
 
@@ -659,8 +656,8 @@ def _convexity() -> Measured:
     )
     return Measured(
         bool(np.all(found.squared > 0)),
-        f"At w = 0, 1, 2 the second derivative of (σ(w) − 0)² is {_list(found.squared.tolist())}: not convex. That of the "
-        f"cross-entropy is {_list(found.cross_entropy.tolist())}. Differences agree to {number(gap, 2)}.",
+        f"At w = 0, 1, 2 the second derivative of (σ(w) − 0)² is {numbers(found.squared.tolist())}: not convex. That of the "
+        f"cross-entropy is {numbers(found.cross_entropy.tolist())}. Differences agree to {number(gap, 2)}.",
     )
 
 
@@ -759,7 +756,7 @@ def _slope_ranges(names: Sequence[str]) -> Measured:
     ends = [slope(name, 30.0) for name in names]
     return Measured(
         not any(taken),
-        f"{'; '.join(tops)}. The upper bound is attained; 0 is only approached, with {_list(ends)} at z = 30.",
+        f"{'; '.join(tops)}. The upper bound is attained; 0 is only approached, with {numbers(ends)} at z = 30.",
     )
 
 
@@ -808,7 +805,7 @@ def _monotone() -> Measured:
     return Measured(
         {"sigmoid", "tanh", "GELU", "SiLU"} <= set(found),
         f"{len(found)} of the {len(ACTIVATIONS)} functions have a slope that never falls; sigmoid and tanh are not among "
-        f"them. The slopes of sine, GELU and SiLU do change sign: they go down to {_list(least)}.",
+        f"them. The slopes of sine, GELU and SiLU do change sign: they go down to {numbers(least)}.",
     )
 
 
@@ -856,8 +853,8 @@ def _computable() -> Measured:
     gap = max(abs(value("GELU", z) - gelu_by_integration(z)) for z in places)
     return Measured(
         gap > _EXACT,
-        f"With erf, GELU at {_list(places)} is {_list([value('GELU', z) for z in places])}; integrating the density gives the "
-        f"same to {number(gap, 2)}.",
+        f"With erf, GELU at {numbers(places)} is {numbers([value('GELU', z) for z in places])}; integrating the density "
+        f"gives the same to {number(gap, 2)}.",
     )
 
 
@@ -881,7 +878,7 @@ def _gelu_shape() -> Measured:
     low = properties(ACTIVATIONS["GELU"]).minima[0]
     return Measured(
         value("GELU", 2.0) == 2.0,
-        f"GELU at 0.5, 1, 2 is {_list(values[:2])}, {number(values[2], 4)}: below z, also beyond 1. It is smallest at z = "
+        f"GELU at 0.5, 1, 2 is {numbers(values[:2])}, {number(values[2], 4)}: below z, also beyond 1. It is smallest at z = "
         f"{number(low.at)}, {number(low.value)}, and at z = −6 back at {number(value('GELU', -6.0))}.",
     )
 
@@ -926,8 +923,8 @@ def _both_sides() -> Measured:
     tanh = [number(value("tanh", z), 5) for z in places]
     return Measured(
         max(ends) < 0.05,
-        f"At z = −5 and 5, sigmoid is {_list(ends)} and tanh {', '.join(tanh)}, while sigmoid's slopes are "
-        f"{_list([slope('sigmoid', z) for z in places])}: what goes to 0 on both sides is the slope.",
+        f"At z = −5 and 5, sigmoid is {numbers(ends)} and tanh {', '.join(tanh)}, while sigmoid's slopes are "
+        f"{numbers([slope('sigmoid', z) for z in places])}: what goes to 0 on both sides is the slope.",
     )
 
 
@@ -957,7 +954,8 @@ def _slope_and_weight() -> Measured:
     return Measured(
         max(products) <= 1,
         f"With sigmoid's slope {number(slope('sigmoid', 0.0))} at z = 0, twenty layers with weights 2, 4, 8 multiply the "
-        f"gradient by {_list(products)}. With slope 1 everywhere, fifty layers with weight 1.2 multiply it by {number(linear)}.",
+        f"gradient by {numbers(products)}. With slope 1 everywhere, fifty layers with weight 1.2 multiply it by "
+        f"{number(linear)}.",
     )
 
 

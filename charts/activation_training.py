@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from charts import progress, theme
-from charts.describe import defaults, described
+from charts.describe import defaults, described, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.raster import two_class_image
 from charts.topic import Block, real, whole, word
@@ -101,10 +101,6 @@ def _shape(layers: int) -> str:
 
 def _sizes(layers: int) -> tuple[int, ...]:
     return (2, *[_UNITS] * layers, 1)
-
-
-def _percent(share: float, digits: int = 3) -> str:
-    return "NaN" if math.isnan(share) else f"{number(100 * share, digits)}%"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -345,7 +341,7 @@ def _run_text(run: Training) -> str:
         text += f", the last one at step {last}"
     final = run.dead[-1]
     if stopped < 0:
-        shares = ", ".join(f"{_percent(float(s))} of layer {k}" for k, s in enumerate(final, start=1))
+        shares = ", ".join(f"{percent(float(s))} of layer {k}" for k, s in enumerate(final, start=1))
         text += f"; at the end {shares} {_are(2)} dead. "
     else:
         text += ". "
@@ -372,7 +368,7 @@ def _loss_text(run: Training) -> str:
         return (
             f"The run diverges: from step {stopped} on it is not finite, and nothing is counted from there."
         )
-    text = f"The loss goes from {number(begin)} to {number(end)}, with {_percent(float(run.accuracy[-1]))} of the points right."
+    text = f"The loss goes from {number(begin)} to {number(end)}, with {percent(float(run.accuracy[-1]))} of the points right."
     if not end <= begin:
         text += " It ends above where it began: the run was on its way to diverge."
     return text
@@ -387,12 +383,12 @@ def _compared_text(runs: Mapping[str, Training], names: Mapping[str, str], data:
     for name, run in runs.items():
         stopped = int(run.diverged_at)
         ends = [
-            _percent(float(run.dead[-1].mean())),
-            _percent(float(run.never_positive[-1].mean())),
+            percent(float(run.dead[-1].mean())),
+            percent(float(run.never_positive[-1].mean())),
             str(int(run.deaths.sum())),
             str(int(run.revivals.sum())),
             number(float(run.loss[-1])),
-            _percent(float(run.accuracy[-1])),
+            percent(float(run.accuracy[-1])),
         ]
         if stopped >= 0:
             overflown.append(f"{names[name]} from step {stopped}")
@@ -416,9 +412,9 @@ def _compared_text(runs: Mapping[str, Training], names: Mapping[str, str], data:
             if overflown
             else ""
         )
-        + f"\n\nAt the start {_percent(drawn)} of the units of layer 1 are never positive, whatever the function. "
-        f"For normal weights and these points theory says {_percent(expected)}"
-        + (f", ±{_percent(error, 2)} for {_UNITS} units." if error else ".")
+        + f"\n\nAt the start {percent(drawn)} of the units of layer 1 are never positive, whatever the function. "
+        f"For normal weights and these points theory says {percent(expected)}"
+        + (f", ±{percent(error, 2)} for {_UNITS} units." if error else ".")
     )
 
 
@@ -625,7 +621,7 @@ def _sweep_text(sweep: LearningRateSweep, dead: Array, loss: Array, diverged: Bo
 def _most_dead(shares: Array) -> str:
     """Say how many units of the layer with most dead ones are dead, ``8.33% of layer 2``; nothing if none is."""
     worst = int(np.argmax(shares))
-    return f"{_percent(float(shares[worst]))} of layer {worst + 1}" if shares[worst] > 0 else ""
+    return f"{percent(float(shares[worst]))} of layer {worst + 1}" if shares[worst] > 0 else ""
 
 
 def dying_blocks(
@@ -860,7 +856,7 @@ def _picture_label(name: str, accuracy: float, epoch: int) -> str:
     return (
         f"{name} NaN at {epoch}"
         if math.isnan(accuracy)
-        else f"{name} {_percent(accuracy, 2 if accuracy < 0.995 else 3)}"
+        else f"{name} {percent(accuracy, 2 if accuracy < 0.995 else 3)}"
     )
 
 
@@ -943,7 +939,7 @@ def _train_text(trained: Mapping[str, _Trained], names: Sequence[str]) -> str:
             [
                 f"**{text}**",
                 _cell(number(float(run.loss[-1]))),
-                _cell(_percent(float(run.accuracy[-1]))),
+                _cell(percent(float(run.accuracy[-1]))),
                 "never" if since is None else f"epoch {since}",
                 "never" if stopped < 0 else f"epoch {stopped}",
             ]

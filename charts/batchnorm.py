@@ -17,6 +17,7 @@ from charts.batchnorm_gap import GAP_CLICKS, GAP_KNOBS, gap_blocks, gap_knobs
 from charts.batchnorm_network import NETWORK_KNOBS, network_blocks
 from charts.batchnorm_notes import MEASURES
 from charts.batchnorm_size import FORGOTTEN, SIZE_KNOBS, SIZE_VIEW_KNOBS, SIZE_VIEWS
+from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread
 from charts.topic import (
     Block,
@@ -440,11 +441,6 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - more, high + more
 
 
-def _counted(count: float, noun: str) -> str:
-    """Write how many there are of something, one or several."""
-    return f"{number(count)} {noun}{'' if number(count) == '1' else 's'}"
-
-
 def _band(source: Source) -> str:
     """Say what the gray band holds."""
     if len(source.parts) > 1:
@@ -464,7 +460,7 @@ def _caption(values: Values) -> str:
     drift = ", ".join(("", told)) if (told := kind.told(_changes(values))) else ""
     sits = "inside" if values["in_batch"] else "outside"
     return (
-        f"Feature: {feature}{drift}; batch size {values['batch_size']}, {_counted(whole(values, 'steps'), 'step')}, "
+        f"Feature: {feature}{drift}; batch size {values['batch_size']}, {counted(whole(values, 'steps'), 'step')}, "
         f"{values['convention']} convention, {_momenta(values)}; running statistics start at "
         f"({knob('running_mean')}, {knob('running_var')}); γ {knob('gamma')}, β {knob('beta')}, ε {knob('eps')}; "
         f"sample x = {knob('probe')} {sits} its training batch, never in the running statistics; seed {values['seed']}."
@@ -554,7 +550,7 @@ def _cycle_text(values: Values) -> str:
     gain, lag = cycle_response(weight, real(values, "period"))
     return (
         f"Of the swing of ±{number(abs(real(values, 'amplitude')))} the running mean keeps {number(100 * gain)}% in the "
-        f"long run, {_counted(lag, 'step')} late."
+        f"long run, {counted(lag, 'step')} late."
     )
 
 
@@ -688,7 +684,7 @@ def _shift_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
     if since <= 0 or not values["shift"]:
         return _still(values, theory, weight)
     return (
-        rf"Since the shift, {_counted(since, 'step')} ago, the old mean fades too: $(1-a)^{{{since}}} = "
+        rf"Since the shift, {counted(since, 'step')} ago, the old mean fades too: $(1-a)^{{{since}}} = "
         rf"{latex((1 - weight) ** since)}$ of it is left, and $\mathrm E[\hat\mu_{{{t}}}] = "
         rf"{latex(float(theory.running_mean[-1]), 4)}$ on the way to "
         f"{number(real(values, 'mu') + real(values, 'shift'))}."
@@ -704,7 +700,7 @@ def _scale_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
     share = 1.0 if rule.unbiased else (size - 1) / size
     target = share * (real(values, "factor") * real(values, "sigma")) ** 2
     return (
-        f"{still}\n\nThe variance changed {_counted(since, 'step')} ago. Of what was stored then "
+        f"{still}\n\nThe variance changed {counted(since, 'step')} ago. Of what was stored then "
         rf"$(1-a)^{{{since}}} = {latex((1 - weight) ** since)}$ is left:"
         "\n\n"
         rf"$$\mathrm E[\hat\sigma^2_{{{t}}}] = (1-a)^{{{since}}}\cdot"
@@ -723,7 +719,7 @@ def _cycle_lags(values: Values, theory: BatchStreamTheory, weight: float) -> str
         "\n\n"
         rf"$$\left|\frac{{a}}{{1-(1-a)\,e^{{-i\omega}}}}\right| = {latex(gain)},$$"
         "\n\n"
-        f"and what it keeps comes {_counted(lag, 'step')} late. Of this run one expects "
+        f"and what it keeps comes {counted(lag, 'step')} late. Of this run one expects "
         rf"$\mathrm E[\hat\mu_{{{t}}}] = {latex(float(theory.running_mean[-1]), 4)}$."
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from charts import progress, theme
+from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Values, real, whole, word
 from core.batchnorm_network import (
@@ -83,16 +84,6 @@ EVALUATION_KNOBS = (
         "as PyTorch's update_bn does. The parameters stay.",
     ),
 )  # fmt: skip
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share)}%"
-
-
-def _counted(count: float, noun: str) -> str:
-    """Write how many there are of something, one or several."""
-    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
-    return f"{number(count)} {noun if number(count) == '1' else plural}"
 
 
 # The run
@@ -250,7 +241,7 @@ def _setting(weight: float, steps: int, order: str, seed: int) -> str:
     return (
         f"{_CLASSES} classes, the arms of a spiral of 0.6 turns, noise {number(_NOISE)}; {_TRAIN} points to train on, "
         f"{_TEST:,} to test; network {'-'.join(map(str, _SIZES))}, ReLU, He, BatchNorm before every ReLU, ε 1e−5; SGD, "
-        f"η {number(_RATE)}, batches of {_BATCH}, {_counted(steps, 'step')}, {_ORDERS[order].caption}; weight of the new batch "
+        f"η {number(_RATE)}, batches of {_BATCH}, {counted(steps, 'step')}, {_ORDERS[order].caption}; weight of the new batch "
         f"{number(weight)}, PyTorch's convention; seed {seed}"
     )
 
@@ -310,12 +301,12 @@ def _forgotten_text(look: _Looked, found: _Forgotten) -> str:
     single = float(mixed[0])
     middle = _EVALUATED.index(8)
     text = (
-        f"In evaluation **{_percent(evaluated)}** of the test points come out right, whatever batch they arrive in. "
-        f"With `eval()` forgotten it is {_percent(float(mixed[-1]))} in batches of {_EVALUATED[-1]} of all classes, "
-        f"{_percent(float(mixed[middle]))} in batches of {_EVALUATED[middle]}, and {_percent(single)} one at a time: "
+        f"In evaluation **{percent(evaluated)}** of the test points come out right, whatever batch they arrive in. "
+        f"With `eval()` forgotten it is {percent(float(mixed[-1]))} in batches of {_EVALUATED[-1]} of all classes, "
+        f"{percent(float(mixed[middle]))} in batches of {_EVALUATED[middle]}, and {percent(single)} one at a time: "
         f"a single point minus its own mean is 0, so all points get the same logits, and one class of {_CLASSES} is "
-        f"right, {_percent(1 / _CLASSES)} in theory. In batches of one class it is {_percent(float(one.min()))} to "
-        f"{_percent(float(one.max()))}, however large they are"
+        f"right, {percent(1 / _CLASSES)} in theory. In batches of one class it is {percent(float(one.min()))} to "
+        f"{percent(float(one.max()))}, however large they are"
     )
     text += (
         ": normalized with its own mean and variance, one class takes the place of all."
@@ -327,7 +318,7 @@ def _forgotten_text(look: _Looked, found: _Forgotten) -> str:
         size = _EVALUATED[int(np.argmax(above))]
         text += (
             f" In batches of {size} of all classes forgetting `eval()` even looks better than evaluation, "
-            f"{_percent(float(mixed[_EVALUATED.index(size)]))}: the stored statistics are off, as the next figure shows."
+            f"{percent(float(mixed[_EVALUATED.index(size)]))}: the stored statistics are off, as the next figure shows."
         )
     return text
 
@@ -487,7 +478,7 @@ def _stored_figure(look: _Looked, recalibrated: bool, steps: int, setting: str) 
         },
         title="Running statistics, and what recalibration makes of them",
         caption=(
-            f"{setting}. Test points classified right: at {_counted(len(look.batches), 'number')} of batches; in training "
+            f"{setting}. Test points classified right: at {counted(len(look.batches), 'number')} of batches; in training "
             f"mode all test points are one batch. {recalibration}"
             "Mean and variance: every unit at the end; exact: the training data as one batch."
         ),
@@ -513,32 +504,32 @@ def _stored_text(look: _Looked, recalibrated: bool, weight: float, order: str) -
     gap = look.recalibrated - look.stored
     worst = int(np.argmax(gap))
     before = (
-        f"After {_counted(seen, 'batch')} the stored statistics are {_off(_offsets(look.running, look.exact))}. They look "
-        f"back over about 1/a = {_counted(1 / weight, 'batch')}, of the network as it was then, and the start still has "
-        f"the weight $(1-a)^{{{seen}}}$ = {number((1 - weight) ** seen)}. Evaluation gets **{_percent(float(look.stored[-1]))}** "
+        f"After {counted(seen, 'batch')} the stored statistics are {_off(_offsets(look.running, look.exact))}. They look "
+        f"back over about 1/a = {counted(1 / weight, 'batch')}, of the network as it was then, and the start still has "
+        f"the weight $(1-a)^{{{seen}}}$ = {number((1 - weight) ** seen)}. Evaluation gets **{percent(float(look.stored[-1]))}** "
         f"right (loss {number(look.stored_loss)})"
     )
     if recalibrated:
         text = (
-            f"{before}; recalibrated, **{_percent(float(look.recalibrated[-1]))}** (loss "
+            f"{before}; recalibrated, **{percent(float(look.recalibrated[-1]))}** (loss "
             f"{number(look.recalibrated_loss)}), with statistics {_off(_offsets(look.anew, look.exact))}. "
             "No parameter has changed."
         )
         if gap[worst] > _NEAR:
             text += (
                 f" Along the run recalibration gains most at batch {int(look.batches[worst])}: from "
-                f"{_percent(float(look.stored[worst]))} to {_percent(float(look.recalibrated[worst]))}."
+                f"{percent(float(look.stored[worst]))} to {percent(float(look.recalibrated[worst]))}."
             )
     else:
         text = (
-            f"{before}, training mode {_percent(float(look.training[-1]))} with all test points in one batch."
+            f"{before}, training mode {percent(float(look.training[-1]))} with all test points in one batch."
         )
         between = look.training - look.stored
         widest = int(np.argmax(between))
         if between[widest] > _NEAR:
             text += (
                 f" The two are furthest apart at batch {int(look.batches[widest])}: "
-                f"{_percent(float(look.stored[widest]))} against {_percent(float(look.training[widest]))}."
+                f"{percent(float(look.stored[widest]))} against {percent(float(look.training[widest]))}."
             )
     note = _ORDERS[order].note
     text += f" {note}" if note else ""

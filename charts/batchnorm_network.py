@@ -1,7 +1,7 @@
 """The tab of the BatchNorm page that trains a network with and without it: rates, distributions, shift, smoothness."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -1023,19 +1023,25 @@ def _compared(found: Mapping[bool, NetworkSmoothness], name: str) -> _Compared:
     return _Compared(*parts)
 
 
+def _step_change(run: NetworkSmoothness) -> Array:
+    there = run.change.distance[int(np.argmin(np.abs(AHEAD - 1)))]
+    return np.asarray(there / np.sqrt((run.shift.size**2).sum(axis=0)))
+
+
+# What is compared, each of all seeds, (R, S).
+_TAKEN: Mapping[str, Callable[[NetworkSmoothness], Array]] = {
+    "loss": lambda run: np.asarray(run.ahead.max(axis=0) / run.ahead.min(axis=0)),
+    "shift": lambda run: run.relative_shift,
+    "cosine": lambda run: np.asarray(run.shift.cosine[1:].mean(axis=0)),
+    "predictiveness": _step_change,
+    "beta": lambda run: run.change.smoothness,
+}
+
+
 def _measure(run: NetworkSmoothness, name: str) -> Array:
-    """Return one measure of all seeds, (R, S)."""
+    """Return one measure of all seeds, (R, S); NaN where a run has diverged."""
     with np.errstate(all="ignore"):
-        if name == "loss":
-            return np.asarray(run.ahead.max(axis=0) / run.ahead.min(axis=0))
-        if name == "shift":
-            return run.relative_shift
-        if name == "cosine":
-            return np.asarray(run.shift.cosine[1:].mean(axis=0))
-        if name == "predictiveness":
-            there = run.change.distance[int(np.argmin(np.abs(AHEAD - 1)))]
-            return np.asarray(there / np.sqrt((run.shift.size**2).sum(axis=0)))
-        return run.change.smoothness
+        return _TAKEN[name](run)
 
 
 _WORDS = {

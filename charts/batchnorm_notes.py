@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from charts.describe import numbers, percent
 from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.batch_stream import place_probe, probe_distribution, stream_batches, stream_batches_theory
@@ -564,24 +565,16 @@ def spread_after(treatment: str, sigmas: tuple[float, ...] = (0.1, 3.0, 10.0)) -
 # What they say
 
 
-def _list(values: Sequence[float] | Array, digits: int = 3) -> str:
-    return ", ".join(number(float(v), digits) for v in values)
-
-
 def _and(values: Sequence[float] | Array, digits: int = 3) -> str:
     """Write a list that ends in “and”."""
     if len(values) == 1:
         return number(float(values[0]), digits)
-    return f"{_list(values[:-1], digits)} and {number(float(values[-1]), digits)}"
+    return f"{numbers(values[:-1], digits)} and {number(float(values[-1]), digits)}"
 
 
 def _digits(values: Sequence[float]) -> str:
     """Write a list to twelve digits: what is rounding counts as 0."""
     return _and([0.0 if abs(v) < _EXACT else v for v in values])
-
-
-def _percent(share: float, digits: int = 3) -> str:
-    return f"{number(100 * share, digits)}%"
 
 
 _NETWORK = f"{'-'.join(map(str, _SIZES))} ReLU network"
@@ -594,8 +587,8 @@ def _iid_and_white() -> Measured:
         conditions == sorted(conditions, reverse=True) and abs(conditions[-1] - 1) < 1e-9,
         f"Linear regression on two features with mean 1, standard deviations 1 and 5 and correlation 0.8: the Hessian’s "
         f"condition number is {number(conditions[0])} raw, {number(conditions[1])} centered, {number(conditions[2])} also "
-        f"divided by σ and {number(conditions[3])} whitened. After 20 steps of gradient descent {_percent(found[0].left)} "
-        f"of the loss is left with raw inputs, {_percent(found[2].left)} with those divided by σ.",
+        f"divided by σ and {number(conditions[3])} whitened. After 20 steps of gradient descent {percent(found[0].left)} "
+        f"of the loss is left with raw inputs, {percent(found[2].left)} with those divided by σ.",
     )
 
 
@@ -605,8 +598,8 @@ def _covariate_shift() -> Measured:
         None,
         f"In a {_NETWORK} the means of what the last hidden layer’s activation sees have moved after 100 updates by "
         f"{number(plain.after[-1])} standard deviations of the start without BN and by {number(bn.after[-1])} with it. One "
-        f"step of the layers below changes the gradient of the last by {_percent(ahead(False).below)} of its length "
-        f"without and {_percent(ahead(True).below)} with BN. So the distributions hold still; that learning is faster for this "
+        f"step of the layers below changes the gradient of the last by {percent(ahead(False).below)} of its length "
+        f"without and {percent(ahead(True).below)} with BN. So the distributions hold still; that learning is faster for this "
         "reason does not follow.",
     )
 
@@ -699,7 +692,7 @@ def _large_and_shuffled() -> Measured:
         None,
         f"A {_NETWORK} with BN that has seen {_STEPS * _BATCH:,} points in shuffled batches of {_and(_FED)} puts "
         f"{_and([100 * v for v in shuffled])}% of new points of three classes right; in batches of {_BATCH} sorted by class, "
-        f"{_percent(ordered)}. One seed of the data, two of the weights.",
+        f"{percent(ordered)}. One seed of the data, two of the weights.",
     )
 
 
@@ -709,7 +702,7 @@ def _sorted_fails() -> Measured:
     return Measured(
         None,
         f"The mean of a batch of {_and(spread.sizes)} scatters by {_and(spread.of_means)}σ. Batches of {_BATCH} sorted by "
-        f"class leave an accuracy of {_percent(ordered)} in evaluation, shuffled ones {_percent(shuffled)}.",
+        f"class leave an accuracy of {percent(ordered)} in evaluation, shuffled ones {percent(shuffled)}.",
     )
 
 
@@ -719,7 +712,7 @@ def _sequences() -> Measured:
         found.batch_error[-1] > 2 * found.batch_error[0] and found.layer_change == 0,
         f"Of 16 sequences of 1 to 20 steps {number(found.running[0])} have a first step and on average "
         f"{number(found.running[-1])} a twentieth, so a batch mean misses the truth by {number(found.batch_error[0])}σ and "
-        f"{number(found.batch_error[-1])}σ; in {_percent(found.empty[-1])} of the batches nobody has a twentieth. "
+        f"{number(found.batch_error[-1])}σ; in {percent(found.empty[-1])} of the batches nobody has a twentieth. "
         f"LayerNorm’s output of one sequence changes by {number(found.layer_change)} when the others are drawn anew.",
     )
 
@@ -779,8 +772,8 @@ def _stale() -> Measured:
         None,
         f"In a {_NETWORK} with BN, the means before the last normalization are {_and(bn.before)} standard deviations off their "
         f"start after 1, 10 and 100 updates. Statistics of the whole training set from before the first update then give "
-        f"an accuracy of {_percent(found.start)} on new points, those taken at the end {_percent(found.fresh)}, running ones "
-        f"{_percent(found.running)}.",
+        f"an accuracy of {percent(found.start)} on new points, those taken at the end {percent(found.fresh)}, running ones "
+        f"{percent(found.running)}.",
     )
 
 
@@ -788,8 +781,8 @@ def _already_trained() -> Measured:
     found = stale()
     return Measured(
         found.start > found.fresh - 0.01,
-        f"Statistics of the whole set can be had at once, but after 100 updates the old ones leave {_percent(found.start)} of "
-        f"the new points right in place of {_percent(found.fresh)}.",
+        f"Statistics of the whole set can be had at once, but after 100 updates the old ones leave {percent(found.start)} of "
+        f"the new points right in place of {percent(found.fresh)}.",
     )
 
 
@@ -813,9 +806,9 @@ def _stands_alone() -> Measured:
     stored = [len(NORMALIZERS[name].stored) for name in names]
     return Measured(
         changes[1] == 0 and changes[0] > 0.01 and stored[1] == 0 and float(np.ptp(alone)) > 1,
-        f"When all other samples are drawn anew, a sample’s output changes by {_percent(changes[0])} of its size with "
-        f"BatchNorm and by {_percent(changes[1])} with LayerNorm. A single sample with features {_list(SINGLE)} becomes "
-        f"{_list(alone)} with LayerNorm and {_list(singles())} with BatchNorm. They store {stored[0]} and {stored[1]} things "
+        f"When all other samples are drawn anew, a sample’s output changes by {percent(changes[0])} of its size with "
+        f"BatchNorm and by {percent(changes[1])} with LayerNorm. A single sample with features {numbers(SINGLE)} becomes "
+        f"{numbers(alone)} with LayerNorm and {numbers(singles())} with BatchNorm. They store {stored[0]} and {stored[1]} things "
         "for evaluation.",
     )
 
@@ -827,9 +820,9 @@ def _swamped() -> Measured:
     found = swamped_share()
     return Measured(
         float(max(found.layer[:3])) < 0.05 < 0.9 < float(min(found.batch)),
-        f"LayerNorm makes {_list(at_once(_MIXED))} of features {_list(_MIXED, 4)}. Over samples whose last feature is a "
-        f"thousand times as large, a feature’s own value explains {_list(100 * found.layer, 2)}% of its output with LayerNorm, "
-        f"{_list(100 * found.batch, 2)}% with BatchNorm.",
+        f"LayerNorm makes {numbers(at_once(_MIXED))} of features {numbers(_MIXED, 4)}. Over samples whose last feature is a "
+        f"thousand times as large, a feature’s own value explains {numbers(100 * found.layer, 2)}% of its output with LayerNorm, "
+        f"{numbers(100 * found.batch, 2)}% with BatchNorm.",
     )
 
 
@@ -840,7 +833,7 @@ def _gain_per_unit() -> Measured:
     return Measured(
         shape == (),
         f"Mean and variance are one pair for a sample, γ and β are {shape[0]} each in a layer of {shape[0]} units. With γ = "
-        f"{_list(gain)} the output {_list(y)} becomes {_list(gain * y)}.",
+        f"{numbers(gain)} the output {numbers(y)} becomes {numbers(gain * y)}.",
     )
 
 
@@ -868,8 +861,8 @@ def _no_batch() -> Measured:
     changes = [others_redrawn(NORMALIZERS[name]) for name in ("WeightNorm", "BatchNorm")]
     return Measured(
         changes[0] == 0,
-        f"When all other samples are drawn anew, a sample’s output changes by {_percent(changes[0])} with WeightNorm and by "
-        f"{_percent(changes[1])} with BatchNorm.",
+        f"When all other samples are drawn anew, a sample’s output changes by {percent(changes[0])} with WeightNorm and by "
+        f"{percent(changes[1])} with BatchNorm.",
     )
 
 
@@ -888,7 +881,7 @@ def _lengths_tell() -> Measured:
     return Measured(
         found.dot > 0.95 and found.cosine < 0.6,
         f"Two classes of vectors, alike in direction and of length 1 and 3: a threshold on the dot product puts "
-        f"{_percent(found.dot)} right, one on the cosine {_percent(found.cosine)}.",
+        f"{percent(found.dot)} right, one on the cosine {percent(found.cosine)}.",
     )
 
 
@@ -905,9 +898,9 @@ def _same_numbers_for_both() -> Measured:
     found = own_statistics()
     return Measured(
         found.train > found.own,
-        f"A threshold between two classes, found where they are half and half, puts {_percent(found.train)} right of a test "
+        f"A threshold between two classes, found where they are half and half, puts {percent(found.train)} right of a test "
         f"set that is 90% of the second class if the test inputs are normalized with the training set’s mean and standard "
-        f"deviation, and {_percent(found.own)} if with their own.",
+        f"deviation, and {percent(found.own)} if with their own.",
     )
 
 
@@ -943,7 +936,7 @@ def _four_lines() -> Measured:
     return Measured(
         found.error < _EXACT,
         f"For the batch 1, 2, 4, 9 the mean is {number(found.mean)} and the variance, over m, {number(found.var)}; with γ = "
-        f"2 and β = 1 the outputs are {_list(found.by_hand)}, by hand and by the app within {number(found.error)}.",
+        f"2 and β = 1 the outputs are {numbers(found.by_hand)}, by hand and by the app within {number(found.error)}.",
     )
 
 
@@ -962,7 +955,7 @@ def _learns_both() -> Measured:
         abs(found.gamma - 2.5) < 1e-3 and abs(found.beta + 1) < 1e-3 and found.error < 1e-6,
         f"Gradient descent on a target with γ = 2.5 and β = −1 moves (1, 0) to ({number(found.gamma)}, "
         f"{number(found.beta)}) in 200 steps; the gradient agrees with differences to {number(found.error)}. Of ReLU units "
-        f"behind it {_percent(found.active[0])} are active with β = 0 and {_percent(found.active[1])} with the learned one.",
+        f"behind it {percent(found.active[0])} are active with β = 0 and {percent(found.active[1])} with the learned one.",
     )
 
 
@@ -971,7 +964,7 @@ def _zero_to_one() -> Measured:
     return Measured(
         found.outside == 0,
         f"10,000 draws from N(5, 3²) come out between {number(found.low)} and {number(found.high)}, "
-        f"{_percent(found.outside)} of them outside 0 to 1. Mean 0 and variance 1 bound them by √(N − 1) only, here "
+        f"{percent(found.outside)} of them outside 0 to 1. Mean 0 and variance 1 bound them by √(N − 1) only, here "
         f"{number(math.sqrt(9_999))}.",
     )
 
@@ -1001,7 +994,7 @@ def _another_reason() -> Measured:
     return Measured(
         None,
         f"In one small network after ten updates, a step of the layers below changes the last layer’s gradient by "
-        f"{_percent(bn.below)} of its length with BN and {_percent(plain.below)} without; along a step the whole gradient "
+        f"{percent(bn.below)} of its length with BN and {percent(plain.below)} without; along a step the whole gradient "
         f"changes by {number(bn.smoothness)} and {number(plain.smoothness)} of its length for a unit of η. Such a network "
         "decides nothing; the tab shows more steps and other settings.",
     )
@@ -1096,7 +1089,7 @@ def _beta_alone() -> Measured:
     found, pair, shifted = singles(), in_training(SINGLE[:2]), singles(0.5)
     return Measured(
         bool(np.allclose(found, SINGLE)),
-        f"Samples {_list(SINGLE)}, each a batch of one, come out as {_list(found)}, and with β = 0.5 as {_list(shifted)}: "
+        f"Samples {numbers(SINGLE)}, each a batch of one, come out as {numbers(found)}, and with β = 0.5 as {numbers(shifted)}: "
         f"the sample is its own mean, so 0 is left of it. Two of them together become {_and(pair)}.",
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from charts import theme
+from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.batch_size import (
@@ -99,10 +100,6 @@ def _placed(ends: Array, low: float, high: float, gap: float = 0.075) -> Array:
     bottom, top = math.log10(low), math.log10(high)
     placed: Array = 10.0 ** spread(logs, gap * (top - bottom), bottom, top)
     return placed
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def _spoken(names: Sequence[str]) -> str:
@@ -521,7 +518,7 @@ def _stacked_blocks(values: Values) -> list[Block]:
         },
         title="BatchNorm on BatchNorm",
         caption=(
-            f"{_counted(layers, 'layer')}, one on the other; batch sizes {', '.join(map(str, sizes))} with the stored variance "
+            f"{counted(layers, 'layer')}, one on the other; batch sizes {', '.join(map(str, sizes))} with the stored variance "
             f"of {_spoken(unbiased)} (N − 1), and {reference} with that of {_spoken(biased)} (N); 4 batches of N(0, 1) "
             f"in 16 features, running statistics averaged over them, then evaluated; root of the variance within "
             f"batches; γ 1, β 0, ε {number(_STACK_EPS)}; seed {seed}."
@@ -533,7 +530,7 @@ def _stacked_blocks(values: Values) -> list[Block]:
     run = runs[shown]
     needed = batch_size_for(0.95, layers)
     text = (
-        f"At N = **{shown}** and {_counted(layers, 'layer')} evaluation comes out at **{number(float(run[0][-1]))}** of the "
+        f"At N = **{shown}** and {counted(layers, 'layer')} evaluation comes out at **{number(float(run[0][-1]))}** of the "
         f"scale of training; ({shown - 1}/{shown})^{number(layers / 2)} is {number(float(run[1][-1]))}. "
     )
     if shown != 64:
@@ -541,7 +538,7 @@ def _stacked_blocks(values: Values) -> list[Block]:
     text += (
         f"Every layer leaves a variance of 1 (N) behind in training and stores N/(N − 1) of it, so evaluation divides by a "
         f"little too much, layer after layer. {_spoken(biased)} store what training used and stay at "
-        f"{number(float(flat[0][-1]), 4)}. To lose less than 5% over {_counted(layers, 'layer')} takes N ≥ {needed}. The "
+        f"{number(float(flat[0][-1]), 4)}. To lose less than 5% over {counted(layers, 'layer')} takes N ≥ {needed}. The "
         f"dots leave ε out; the lines are farthest from them at N = {worst}, by {number(100 * gaps[worst], 2)}%. N counts "
         "values per feature, so in a "
         "convolution it is batch size times positions, and rarely small."
@@ -709,7 +706,7 @@ def _single_table(values: Values, runs: Mapping[str, Ones]) -> list[Block]:
     lines = []
     for name, (stream, _) in runs.items():
         undefined = int(stream.undefined.sum())
-        handed = f"0/0, {_counted(undefined, 'time')}" if undefined else "0"
+        handed = f"0/0, {counted(undefined, 'time')}" if undefined else "0"
         outputs = np.unique(stream.train_output)
         lines.append(
             [
@@ -961,8 +958,3 @@ SIZE_VIEW_KNOBS: Mapping[str, tuple[str, ...]] = {
     "N or N − 1": ("size_example", "size_layers"),
     "batch of one": ("size_ones",),
 }
-
-
-def size_blocks(values: Values) -> Sequence[Block]:
-    """Show what the size of a batch does, in the view that ``size_view`` names, one of ``SIZE_VIEWS``."""
-    return SIZE_VIEWS[word(values, "size_view")](values)

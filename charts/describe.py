@@ -1,6 +1,7 @@
-"""A function with its settings in words, as captions and tables name it."""
+"""Words that captions and texts share: a function with its settings, shares, counts, lists of numbers."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 
 from core.activations import ACTIVATIONS, Activation
 from core.knobs import number
@@ -27,3 +28,19 @@ def own(name: str, knob: str) -> str:
     """Name the own knob of a registry's entry, in links of every page: ``leaky_relu_slope``."""
     letters = "".join(c if c.isalnum() else " " for c in name.lower())
     return "_".join([*letters.split(), knob])
+
+
+def percent(share: float, digits: int = 3) -> str:
+    """Write a share of 1 in percent."""
+    return "NaN" if math.isnan(share) else f"{number(100 * share, digits)}%"
+
+
+def counted(count: float, noun: str) -> str:
+    """Write how many there are of something: ``1 batch``, ``2 batches``."""
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{number(count)} {noun if number(count) == '1' else plural}"
+
+
+def numbers(values: Iterable[float], digits: int = 3) -> str:
+    """Write numbers one after the other, with commas."""
+    return ", ".join(number(float(value), digits) for value in values)

@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 
 from charts import progress, theme
+from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
@@ -77,10 +78,6 @@ ENSEMBLE_KNOBS = (
 def ensemble_knobs(values: Values) -> tuple[str, ...]:
     """Name the controls of the tab that act in its view."""
     return ("ens_view", *_VIEWS[word(values, "ens_view")].knobs)
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share)}%"
 
 
 def _examples(count: int) -> str:
@@ -1007,8 +1004,8 @@ def _band_text(
         f"The passes spread by **{number(sd['gap'], 2)}** in the gap and {number(sd['data'], 2)} on the data, "
         f"{number(sd['gap'] / sd['data'], 2)} times as wide; beyond the data by {number(left, 2)} on the left "
         f"and {number(right, 2)} on the right. Mean ± 2 sd covers "
-        f"the true function on {_percent(covered['data'])} of the x with data, {_percent(covered['gap'])} of the gap and "
-        f"**{_percent(covered['beyond'])}** beyond; a calibrated band would cover about 95% everywhere. On the data the mean "
+        f"the true function on {percent(covered['data'])} of the x with data, {percent(covered['gap'])} of the gap and "
+        f"**{percent(covered['beyond'])}** beyond; a calibrated band would cover about 95% everywhere. On the data the mean "
         f"is off by an rms of {number(here.error, 2)}, where their noise is {number(_TRAIN_NOISE)}."
     )
     text += _overconfident(here)
@@ -1017,13 +1014,13 @@ def _band_text(
         text += (
             " With one hidden layer the variance has a closed form, p/(1 − p) · Σ v²h(x)² over the hidden units: a sum of "
             "squared ReLUs, convex in x, so a wide band between two narrow ones cannot be (Foong et al. 2020). The measured "
-            f"sd is at most {_percent(apart)} off it."
+            f"sd is at most {percent(apart)} off it."
         )
     lines = [
         [
             variant.name,
             *(number(band.spread[region], 2) for region in _REGIONS),
-            *(_percent(band.covered[region]) for region in _REGIONS),
+            *(percent(band.covered[region]) for region in _REGIONS),
         ]
         for variant, band in zip(variants, bands, strict=True)
     ]
@@ -1037,7 +1034,7 @@ def _band_text(
         table(head, lines),
         f"The band depends on what one chooses: in the gap it is {others}, from the same data. It says how much the masked "
         "networks disagree, not how wrong they are, and the noise of the data is not in it. An sd from "
-        f"{_count(passes)} passes is itself uncertain by about {_percent(1 / math.sqrt(2 * (passes - 1)))}, 1/√(2(T − 1)) for "
+        f"{_count(passes)} passes is itself uncertain by about {percent(1 / math.sqrt(2 * (passes - 1)))}, 1/√(2(T − 1)) for "
         f"normal outputs; the networks beside it take {fewer}.",
     ]
 

@@ -10,10 +10,11 @@ import altair as alt
 import numpy as np
 
 from charts import theme
+from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
-from core.dropout_ensemble import MOST_UNITS, expected_distinct
+from core.dropout_ensemble import MOST_UNITS, expected_distinct, kept_probability
 from core.dropout_network import (
     MaskedPass,
     MeanOutput,
@@ -21,7 +22,6 @@ from core.dropout_network import (
     draw_masks,
     error_without,
     evaluated_pass,
-    kept_units,
     masked_pass,
     mean_output,
     twins_rate,
@@ -342,7 +342,7 @@ def _masks_figure(run: _Run, setting: str) -> Figure:
             "reach": rows(output=[low, high]),
             "kept": rows(
                 k=np.arange(n + 1), steps=np.bincount(total[1:], minlength=n + 1), zero=0.0,
-                expected=STEPS * kept_units(n, run.rates[1]), slot=_TRAIN,
+                expected=STEPS * kept_probability(n, run.rates[1]), slot=_TRAIN,
             ),
             "titles": rows(output=["Output, mask by mask"], kept=[f"Steps by hidden units kept, of {STEPS}"]),
         },
@@ -383,10 +383,6 @@ def _tidy(value: float) -> float:
     return 0.0 if abs(value) < _SAME else value
 
 
-def _percent(share: float) -> str:
-    return f"{number(100 * share)}%"
-
-
 def _masks_text(run: _Run, activation: str) -> list[str]:
     found, p = run.training, run.rates[1]
     hidden = np.concatenate(found.masks[1:], axis=1)
@@ -396,7 +392,7 @@ def _masks_text(run: _Run, activation: str) -> list[str]:
     chance = cut_off(run.sizes, run.rates)
     if blocked:
         blocks.append(
-            f"{blocked} of the {STEPS} masks {'drops' if blocked == 1 else 'drop'} a whole layer ({_percent(chance)} expected). "
+            f"{blocked} of the {STEPS} masks {'drops' if blocked == 1 else 'drop'} a whole layer ({percent(chance)} expected). "
             "That cuts the input off: the biases are 0 here, so the output is 0 and no weight gets a gradient."
         )
     blocks.append(_mean_text(run, activation))
@@ -461,10 +457,10 @@ def _gradient_text(run: _Run, activation: str) -> str:
     else:
         text = "No unit is dropped in any step."
     least, most = float(by_unit.min()), float(by_unit.max())
-    by = f", from {_percent(least)} to {_percent(most)} by unit" if least < most else ""
+    by = f", from {percent(least)} to {percent(most)} by unit" if least < most else ""
     text += (
-        f" A hidden unit had a gradient dL/dz in {_percent(float(by_unit.mean()))} of the steps{by}; it was kept in "
-        f"{_percent(float(hidden.mean()))}. Of the weights {_percent(float(learning.mean()))} had one in a step."
+        f" A hidden unit had a gradient dL/dz in {percent(float(by_unit.mean()))} of the steps{by}; it was kept in "
+        f"{percent(float(hidden.mean()))}. Of the weights {percent(float(learning.mean()))} had one in a step."
     )
     idle = hidden & ~reached
     flat = float(ACTIVATIONS[activation].df(np.zeros(1))[0]) == 0  # where the function is 0, so is its slope

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charts import progress
+from charts.describe import numbers, percent
 from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.dropout import draw_mask, drop, drop_backward, dropout_layer, dropout_moments, evaluate
@@ -455,17 +456,9 @@ def averages_apart(net: str, units: int = _UNITS) -> float:
 # What they say
 
 
-def _list(values: Sequence[float] | Array, digits: int = 3) -> str:
-    return ", ".join(number(float(v), digits) for v in values)
-
-
 def _and(values: Sequence[float] | Array, digits: int = 3) -> str:
     """Write a list that ends in “and”."""
-    return f"{_list(values[:-1], digits)} and {number(float(values[-1]), digits)}"
-
-
-def _percent(share: float, digits: int = 3) -> str:
-    return f"{number(100 * share, digits)}%"
+    return f"{numbers(values[:-1], digits)} and {number(float(values[-1]), digits)}"
 
 
 def _counts(values: Sequence[int]) -> str:
@@ -481,7 +474,9 @@ def _rounded(value: float) -> float:
     return 0.0 if abs(value) < _EXACT else value
 
 
-_NETWORK = f"A network of {HIDDEN} ReLU units trained on 256 points, {_percent(_NOISE)} of them told the wrong class,"
+_NETWORK = (
+    f"A network of {HIDDEN} ReLU units trained on 256 points, {percent(_NOISE)} of them told the wrong class,"
+)
 
 
 def _zeroes_units() -> Measured:
@@ -489,10 +484,10 @@ def _zeroes_units() -> Measured:
     train, test = (error[-1, _SOME].mean(axis=-1) for error in (run.train_error, run.test_error))
     return Measured(
         bool(test[_HALVED] < test[_NONE] and found.masked[1] < found.masked[0]),
-        f"{_NETWORK} contradicts {_percent(train[_NONE])} of what it was told without dropout, as it learns wrong labels by "
-        f"heart, and {_percent(train[_HALVED])} with p = 0.5; of new points it gets {_percent(test[_NONE])} and "
-        f"{_percent(test[_HALVED])} wrong. With half of its units masked the errors are {_percent(found.masked[0])} and "
-        f"{_percent(found.masked[1])}: units that met masks rely less on each other. Four seeds.",
+        f"{_NETWORK} contradicts {percent(train[_NONE])} of what it was told without dropout, as it learns wrong labels by "
+        f"heart, and {percent(train[_HALVED])} with p = 0.5; of new points it gets {percent(test[_NONE])} and "
+        f"{percent(test[_HALVED])} wrong. With half of its units masked the errors are {percent(found.masked[0])} and "
+        f"{percent(found.masked[1])}: units that met masks rely less on each other. Four seeds.",
     )
 
 
@@ -523,8 +518,8 @@ def _whole_network() -> Measured:
     return Measured(
         found.evaluation == 1 and found.zeros == 0 and found.training > 1,
         f"One input, 64 units, p = 0.5, 100 passes: {found.training} different outputs in training with a standard deviation "
-        f"of {number(found.spread)}, and {found.evaluation} in evaluation. In training {_percent(found.dropped)} of the units "
-        f"are 0, in evaluation {_percent(found.zeros)}.",
+        f"of {number(found.spread)}, and {found.evaluation} in evaluation. In training {percent(found.dropped)} of the units "
+        f"are 0, in evaluation {percent(found.zeros)}.",
     )
 
 
@@ -562,9 +557,9 @@ def _many_models() -> Measured:
     found = committee()
     return Measured(
         found.together < found.single,
-        f"On 256 points one network errs on {_percent(found.single)} of new points, the mean of {_MEMBERS} that were trained "
-        f"apart on {_percent(found.together)}, for {_MEMBERS} times the work in training and in evaluation. One network "
-        f"trained with p = 0.5 errs on {_percent(found.dropout)}, for the steps of one.",
+        f"On 256 points one network errs on {percent(found.single)} of new points, the mean of {_MEMBERS} that were trained "
+        f"apart on {percent(found.together)}, for {_MEMBERS} times the work in training and in evaluation. One network "
+        f"trained with p = 0.5 errs on {percent(found.dropout)}, for the steps of one.",
     )
 
 
@@ -583,7 +578,7 @@ def _compete() -> Measured:
     return Measured(
         found.mean < 0,
         f"After training with p = 0.5 on 256 points, the gradients of two masks have a mean cosine of {number(found.mean)} on "
-        f"the weights of units that both keep, and {_percent(found.alike)} of {found.pairs:,} pairs a positive one. "
+        f"the weights of units that both keep, and {percent(found.alike)} of {found.pairs:,} pairs a positive one. "
         f"For a softmax layer evaluation is the renormalized geometric mean of all {2**_UNITS} "
         f"networks, to {number(_floor(averages_apart(_SOFTMAX)), 1)}.",
     )
@@ -617,7 +612,7 @@ def _half_is_best() -> Measured:
     return Measured(
         all(p == _HALF for p in best),
         f"At p = {_and(_SHARES)} six units have {_and([possible_masks(p) for p in _SHARES])} masks, as hard to guess as "
-        f"{_effective(_SHARES)} equally likely ones. Of p = {_list(RATES)}, networks on {_counts(POINTS)} points have the "
+        f"{_effective(_SHARES)} equally likely ones. Of p = {numbers(RATES)}, networks on {_counts(POINTS)} points have the "
         f"least mean test error at {_and(best)}, four seeds.",
     )
 
@@ -698,9 +693,9 @@ def _sparse() -> Measured:
     found = examined()
     return Measured(
         found.zeros[1] > 0.9 * found.zeros_masked[1],
-        f"Of the {HIDDEN} ReLU units trained with p = 0.5, {_percent(found.zeros_masked[1])} put out 0 in training, and "
-        f"{_percent(found.zeros[1])} in evaluation, where ReLU alone makes zeros; without dropout "
-        f"{_percent(found.zeros[0])}.",
+        f"Of the {HIDDEN} ReLU units trained with p = 0.5, {percent(found.zeros_masked[1])} put out 0 in training, and "
+        f"{percent(found.zeros[1])} in evaluation, where ReLU alone makes zeros; without dropout "
+        f"{percent(found.zeros[0])}.",
     )
 
 
@@ -708,8 +703,8 @@ def _no_zeros() -> Measured:
     found = repeated()
     return Measured(
         found.zeros == found.dropped,
-        f"Of 64 units that are all above 0, dropout with p = 0.5 sets {_percent(found.dropped)} to 0 in training, other ones "
-        f"in each pass, and {_percent(found.zeros)} in evaluation.",
+        f"Of 64 units that are all above 0, dropout with p = 0.5 sets {percent(found.dropped)} to 0 in training, other ones "
+        f"in each pass, and {percent(found.zeros)} in evaluation.",
     )
 
 
@@ -719,7 +714,7 @@ def _thinned() -> Measured:
     different = len(np.unique(mask, axis=0))
     return Measured(
         different == 1,
-        f"A step on a batch of 32 examples with p = 0.5 drops {_percent(float(np.mean(~mask)))} of {HIDDEN} units and draws "
+        f"A step on a batch of 32 examples with p = 0.5 drops {percent(float(np.mean(~mask)))} of {HIDDEN} units and draws "
         f"{different} different masks, one an example. The largest gradient through a dropped unit is "
         f"{number(float(np.max(np.abs(gradient[~mask]))))}.",
     )
@@ -739,8 +734,8 @@ def _exactly_three() -> Measured:
     found = kept()
     return Measured(
         found.three == 1,
-        f"Over 10,000 passes {_percent(found.three)} keep exactly three of six units, in theory "
-        f"{_percent(found.three_theory, 4)}, and {_percent(found.none)} keep none, in theory {_percent(found.none_theory)}.",
+        f"Over 10,000 passes {percent(found.three)} keep exactly three of six units, in theory "
+        f"{percent(found.three_theory, 4)}, and {percent(found.none)} keep none, in theory {percent(found.none_theory)}.",
     )
 
 
@@ -767,8 +762,8 @@ def _in_conv_layers() -> Measured:
     return Measured(
         None,
         f"In feature maps that are smoothed twice over 3 × 3 values, the kept neighbors of a dropped value give back "
-        f"{_percent(found.map)} of its variance; in maps of independent values {_percent(round(found.independent, 3))}, and "
-        f"{_percent(found.channel)} where whole maps are dropped. "
+        f"{percent(found.map)} of its variance; in maps of independent values {percent(round(found.independent, 3))}, and "
+        f"{percent(found.channel)} where whole maps are dropped. "
         "So dropping single units takes little away in convolutional layers.",
     )
 
@@ -811,7 +806,7 @@ def _percent_taken_literally(p: float = 50.0) -> Measured:
     mean = enumerated("Classic", p / 100).mean
     return Measured(
         abs(literal - mean) < _EXACT,
-        f"With p = 50, (1 − p)% is {_percent(literal)}: six equal units that sum to 1 would come out as {number(literal)} in "
+        f"With p = 50, (1 − p)% is {percent(literal)}: six equal units that sum to 1 would come out as {number(literal)} in "
         f"evaluation, after a mean of {number(mean)} in training. 1 − p/100 gives {number(float(meant))}.",
     )
 

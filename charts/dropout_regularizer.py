@@ -9,6 +9,7 @@ import altair as alt
 import numpy as np
 
 from charts import progress, theme
+from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Action, Block, Values, real, whole, word
 from core.dropout_training import (
@@ -81,10 +82,6 @@ REGULARIZER_KNOBS = (
 def regularizer_knobs(values: Values) -> tuple[str, ...]:
     """Name the controls of the tab: the choice of the view and those of the view itself."""
     return ("reg_view", *_VIEWS[word(values, "reg_view")])
-
-
-def _percent(share: float) -> str:
-    return f"{number(100 * share)}%"
 
 
 def _points_of(difference: float) -> str:
@@ -540,7 +537,7 @@ def _error_figure(run: _Errors, n: int, noise: float, width: int, p: float, seed
             ),
             "reach": rows(error=[0.0, top]),
             "noise": rows(
-                p=[0.0], last=run.p[-1], error=noise, label=f"{_percent(noise)} flipped", shown=noise > 0
+                p=[0.0], last=run.p[-1], error=noise, label=f"{percent(noise)} flipped", shown=noise > 0
             ),
             "here": rows(p=[p], label=[f"p_drop {number(p)}"]),
             "bars": rows(*bars),
@@ -578,22 +575,22 @@ def _error_text(run: _Errors, n: int, noise: float, width: int, p: float) -> str
     best = int(np.argmin(test))
     parameters = (TASK_INPUTS + 2) * width + 1
     text = (
-        f"{parameters:,} parameters for {n} points. Without dropout the network contradicts {_percent(float(train[0]))} of the "
-        f"labels it was told, each wrong with probability {_percent(noise)}, and errs on **{_percent(float(test[0]))}** of "
+        f"{parameters:,} parameters for {n} points. Without dropout the network contradicts {percent(float(train[0]))} of the "
+        f"labels it was told, each wrong with probability {percent(noise)}, and errs on **{percent(float(test[0]))}** of "
         "the test points. "
     )
     if p > 0:
         clear = abs(difference) > _SURE[_SEEDS] * error
         verdict = f"{'clear' if clear else 'not clear'} of 0 at 95%"
         text += (
-            f"At {_rate_words(p)} it is {_percent(float(train[at]))} and **{_percent(float(test[at]))}**: the test error moves "
+            f"At {_rate_words(p)} it is {percent(float(train[at]))} and **{percent(float(test[at]))}**: the test error moves "
             f"by {_points_of(difference)} ± {100 * error:.1f} percentage points (mean and standard error over "
             f"{_SEEDS} seeds, seed by seed), {verdict}. "
         )
     if best == 0:
         text += "No p_drop tried has a lower mean than 0. "
     else:
-        text += f"The lowest mean, {_percent(float(test[best]))}, is at p_drop {number(float(run.p[best]))}. "
+        text += f"The lowest mean, {percent(float(test[best]))}, is at p_drop {number(float(run.p[best]))}. "
     if p > 0:
         plain, dropped = run.out[0.0], run.out[p]
         evenness = [float(participation(out).mean()) for out in (plain, dropped)]
@@ -910,8 +907,8 @@ def _map_text(found: _Map, noise: float) -> str:
             text += f"Dropout gains most with {_MAP_POINTS[largest]} points, **{row(largest)}**. "
         text += _trend(beyond(0), beyond(last)) + _overtrained(found, largest, float(gains[largest]))
     text += (
-        f"More data do more: without dropout the error falls from {_percent(float(found.plain[0].mean()))} with "
-        f"{_MAP_POINTS[0]} points to {_percent(float(found.plain[-1].mean()))} with {_MAP_POINTS[last]}."
+        f"More data do more: without dropout the error falls from {percent(float(found.plain[0].mean()))} with "
+        f"{_MAP_POINTS[0]} points to {percent(float(found.plain[-1].mean()))} with {_MAP_POINTS[last]}."
     )
     return f"{text} {_limits(noise)}"
 
@@ -926,8 +923,8 @@ def _overtrained(found: _Map, row: int, gain: float) -> str:
     part = "All" if saved >= -gain else "Most" if saved > -gain / 2 else "Part"
     return (
         f"{part} of the largest gain can be had without dropout by training less: with {_MAP_POINTS[row]} points the mean test "
-        f"error without dropout was {_percent(float(course[best]))} after {int(found.step[best])} updates and "
-        f"{_percent(float(course[-1]))} after {int(found.step[-1])}. Stopping at the lower one, chosen "
+        f"error without dropout was {percent(float(course[best]))} after {int(found.step[best])} updates and "
+        f"{percent(float(course[-1]))} after {int(found.step[-1])}. Stopping at the lower one, chosen "
         f"on the test points, would change it by {_points_of(-saved)} percentage points, "
         f"where dropout changes it by {_points_of(gain)}. "
     )
@@ -935,7 +932,7 @@ def _overtrained(found: _Map, row: int, gain: float) -> str:
 
 def _limits(noise: float) -> str:
     flipped = (
-        f"{_percent(noise)} of the training labels are flipped here, which matters: compare “Flipped labels” at 0."
+        f"{percent(noise)} of the training labels are flipped here, which matters: compare “Flipped labels” at 0."
         if noise > 0
         else "No label is flipped here, which matters: compare other values of “Flipped labels”."
     )

@@ -5,13 +5,14 @@ them into words at call time. Texts are set in Markdown within a directive: no u
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
+from charts.describe import numbers
 from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
@@ -320,10 +321,6 @@ def refused_shape() -> str:
 # What they say
 
 
-def _list(values: Sequence[float], digits: int = 3) -> str:
-    return ", ".join(number(v, digits) for v in values)
-
-
 def _start_random() -> Measured:
     zeros, random = symmetry()["zeros"], symmetry()["random"]
     return Measured(
@@ -359,8 +356,8 @@ def _identical() -> Measured:
     return Measured(
         found[0].units == 1 and found[0].apart < 1e-9 and all(f.units > 1 for f in found[1:]),
         f"All weights {number(_LEVEL)} plus noise of size {', '.join(small)}: after {_STEPS:,} steps on exclusive or the units "
-        f"lie up to {_list([f.apart for f in found])} apart, {', '.join(str(f.units) for f in found)} of {_SIZES[1]} are "
-        f"distinct, and the loss is {_list([f.loss for f in found])}. What acts as one unit cannot go below "
+        f"lie up to {numbers([f.apart for f in found])} apart, {', '.join(str(f.units) for f in found)} of {_SIZES[1]} are "
+        f"distinct, and the loss is {numbers([f.loss for f in found])}. What acts as one unit cannot go below "
         f"{number(one_unit_limit())}.",
     )
 
@@ -425,7 +422,7 @@ def _faster() -> Measured:
     return Measured(
         shallow[2] < min(shallow[:2]) and deep[2] < min(deep[:2]),
         f"After 200 steps of gradient descent on two moons, weights from N(0, 1), LeCun normal and N(0, 0.01²) have brought "
-        f"the loss to {_list(shallow)} with one hidden tanh layer and to {_list(deep)} with five; at the "
+        f"the loss to {numbers(shallow)} with one hidden tanh layer and to {numbers(deep)} with five; at the "
         f"start it is near log 2, {number(math.log(2))}.",
     )
 
@@ -447,7 +444,7 @@ def _index() -> Measured:
         all(0.5 < v[0] < 2 for v in (narrowing, widening)),
         f"From 1,000 units to 10, inputs of variance 1 come out with variance {number(narrowing[0])} for weights of variance 1/n "
         f"with n the layer's own units, {number(narrowing[1])} with n those before it and {number(narrowing[2])} for Glorot; "
-        f"from 10 to 1,000 with {_list(widening)}. In layers of equal width the three are one.",
+        f"from 10 to 1,000 with {numbers(widening)}. In layers of equal width the three are one.",
     )
 
 
@@ -488,7 +485,7 @@ def _glorot_fans() -> Measured:
     return Measured(
         found[0] == found[1] != found[2],
         f"From 400 units to 100 its limit is {number(found[0], 4)}, from 100 to 400 {number(found[1], 4)}, from 400 to 400 "
-        f"{number(found[2], 4)}; the largest weights drawn are {_list(drawn, 4)}.",
+        f"{number(found[2], 4)}; the largest weights drawn are {numbers(drawn, 4)}.",
     )
 
 
@@ -547,8 +544,8 @@ def _larger() -> Measured:
     sizes = [float(np.mean(np.abs(std * unit))) for std in stds]
     return Measured(
         sizes == sorted(sizes),
-        f"With σ = {_list(stds)}, 40,000 weights have a mean size of {_list(sizes)}; σ√(2/π) is "
-        f"{_list([std * math.sqrt(2 / math.pi) for std in stds])}.",
+        f"With σ = {numbers(stds)}, 40,000 weights have a mean size of {numbers(sizes)}; σ√(2/π) is "
+        f"{numbers([std * math.sqrt(2 / math.pi) for std in stds])}.",
     )
 
 
@@ -562,7 +559,7 @@ def _whose_variance() -> Measured:
         abs(glorot.std**2 - 1 / fan[0]) < _EXACT,
         f"From 400 units to 100, 1/m is {number(1 / 400)}: LeCun's draws have variance {number(lecun.variance)}, Glorot's "
         f"{number(glorot.variance)} and He's {number(he.variance)}. From 256 to 256 the standard deviations of LeCun and "
-        f"Glorot are {_list(square)}.",
+        f"Glorot are {numbers(square)}.",
     )
 
 
@@ -574,7 +571,7 @@ def _ntk() -> Measured:
     return Measured(
         None,
         f"For m = 100 and 10,000 inputs the outputs are the same to {number(same, 2)}, and "
-        f"one step at the same rate moves the standard one {_list(ratios, 5)} times as far. At m times the rate the "
+        f"one step at the same rate moves the standard one {numbers(ratios, 5)} times as far. At m times the rate the "
         f"steps agree to {number(matched, 2)}: the larger rate only makes up for the division.",
     )
 

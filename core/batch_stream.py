@@ -601,11 +601,6 @@ def cycle_response(weight: float, period: float) -> tuple[float, float]:
     return float(abs(response)), float(-np.angle(response) / omega)
 
 
-def batch_mean_band(sigma: float, batch_size: int) -> float:
-    """Return 1.96·σ/√N: 95 % of batch means lie within this distance of μ."""
-    return 1.96 * sigma / math.sqrt(_whole("batch_size", batch_size, 1))
-
-
 def probe_distribution(
     *,
     mu: float = 5.0,

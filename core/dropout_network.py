@@ -246,15 +246,6 @@ def mean_output(
     return MeanOutput(weight @ output, error, len(weight))
 
 
-def kept_units(units: int, p: float) -> Array:
-    """Return the binomial probabilities that 0, 1, …, n units are kept, (n + 1,)."""
-    if units < 0 or not 0 <= p <= 1:
-        raise ValueError(
-            f"units = {units}, p_drop = {p}: need a whole number from 0 and a number from 0 to 1"
-        )
-    return np.array([math.comb(units, k) * p ** (units - k) * (1 - p) ** k for k in range(units + 1)])
-
-
 def cut_off(sizes: Sequence[int], rates: Sequence[float]) -> float:
     """Return the probability that some layer is dropped as a whole, so that nothing of the input arrives.
 

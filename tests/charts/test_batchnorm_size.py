@@ -15,7 +15,6 @@ from charts.batchnorm_size import (
     SIZE_KNOBS,
     SIZE_VIEW_KNOBS,
     SIZE_VIEWS,
-    size_blocks,
 )
 from charts.figure import Figure
 from core.batch_stream import place_probe, probe_distribution
@@ -45,7 +44,7 @@ every_case = pytest.mark.parametrize("case", range(len(CASES)))
 
 @cache
 def blocks(view, case=0):
-    return size_blocks({**BASE, **CASES[case], "size_view": view})
+    return SIZE_VIEWS[view]({**BASE, **CASES[case], "size_view": view})
 
 
 def figure(view, case=0):
@@ -100,7 +99,7 @@ def test_a_figure_draws_without_a_warning(view, case):
 
 @pytest.mark.parametrize("convention", BATCHNORM_CONVENTIONS)
 def test_one_sample_says_what_was_measured(convention):
-    found = size_blocks({**BASE, "convention": convention, "size_view": ONE})
+    found = SIZE_VIEWS[ONE]({**BASE, "convention": convention})
     outputs = place_probe(in_batch=True)
     exact = probe_distribution(in_batch=True, eps=1e-5)
     assert f"{number(outputs.mean())} ± {number(outputs.std(ddof=1))}" in found[2]
@@ -128,7 +127,7 @@ def test_outputs_without_a_spread_are_clipped_and_said():
 
 
 def test_epsilon_and_gamma_act_in_every_number_of_one_sample():
-    found = size_blocks({**BASE, "size_view": ONE, "eps": 1.0, "sigma": 1.0, "gamma": -2.0})
+    found = SIZE_VIEWS[ONE]({**BASE, "eps": 1.0, "sigma": 1.0, "gamma": -2.0})
     exact = probe_distribution(sigma=1.0, eps=1.0, gamma=-2.0, in_batch=True)
     assert f"exactly {number(exact.mean)} ± {number(exact.std)}" in found[2]
     assert "|γ|√((1 + δ²/2r²)/rN)" in set(found[1].data["scatter_ends"].label)
@@ -140,7 +139,7 @@ def test_epsilon_and_gamma_act_in_every_number_of_one_sample():
 
 @pytest.mark.parametrize("view", [ONE, SINGLE])
 def test_a_feature_of_the_page_that_does_not_act_is_said(view):
-    said = [b for b in size_blocks({**BASE, "size_view": view, "drift": "shift"}) if isinstance(b, str)]
+    said = [b for b in SIZE_VIEWS[view]({**BASE, "drift": "shift"}) if isinstance(b, str)]
     assert any("does not change, whatever" in block for block in said)
     assert "does not change, whatever" not in text(view)
 
@@ -174,7 +173,7 @@ def test_a_batch_of_one_by_hand():
 
 def test_a_running_variance_that_starts_at_zero_is_drawn():
     values = {**BASE, "size_view": SINGLE, "running_var": 0.0}
-    found = size_blocks(values)
+    found = SIZE_VIEWS[SINGLE](values)
     (drawn,) = [block for block in found if isinstance(block, Figure)]
     for column in ("variance", "variance_theory"):
         assert drawn.data["steps"][column].notna().any()

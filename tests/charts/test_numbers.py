@@ -5,7 +5,7 @@ import pytest
 
 from charts.optimizers import run as run_optimizers
 from core.activations import ACTIVATIONS
-from core.batch_stream import batch_mean_band, place_probe, stream_batches, stream_batches_theory
+from core.batch_stream import place_probe, stream_batches, stream_batches_theory
 from core.descent import SurfaceProblem, descend
 from core.dropout import DROPOUT_MODES, dropout_layer, dropout_moments
 from core.initializers import INITIALIZERS
@@ -191,7 +191,7 @@ def test_batchnorm_rows_are_those_of_the_stream(convention, in_batch):
         shown = rows[name].notna().to_numpy()
         assert shown.sum() >= 19
         np.testing.assert_array_equal(rows[name][shown], closed[shown])
-    band = batch_mean_band(2.0, 5)
+    band = 1.96 * 2.0 / np.sqrt(5)
     np.testing.assert_allclose(rows.mean_high - rows.mean_low, 2 * band)
     np.testing.assert_allclose((rows.mean_high + rows.mean_low) / 2, stream.true_mean)
 

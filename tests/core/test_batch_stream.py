@@ -13,7 +13,6 @@ from core.batch_stream import (
     Changes,
     _gamma_ratio_square,
     _squares,
-    batch_mean_band,
     cycle_response,
     place_probe,
     probe_distribution,
@@ -459,11 +458,11 @@ def test_gamma_ratio_keeps_its_recurrence(x):
     )
 
 
-def test_batch_mean_band_holds_95_percent():
-    run = stream_batches(steps=4000, batch_size=16)
-    inside = np.mean(np.abs(run.batch_mean - 5) < batch_mean_band(3, 16))
+def test_95_percent_of_batch_means_lie_within_their_band():
+    run, theory = stream_batches(steps=4000, batch_size=16), stream_batches_theory(steps=4000, batch_size=16)
+    np.testing.assert_allclose(theory.batch_mean_std, 3 / 4, rtol=1e-15)
+    inside = np.mean(np.abs(run.batch_mean - 5) < 1.96 * theory.batch_mean_std[1:])
     assert abs(inside - 0.95) < 4 * math.sqrt(0.05 * 0.95 / 4000)
-    assert batch_mean_band(3, 9) == pytest.approx(1.96)
 
 
 def test_batch_size_one_is_reported():

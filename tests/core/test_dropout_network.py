@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from core.activations import ACTIVATIONS
+from core.dropout_ensemble import kept_probability
 from core.dropout_network import (
     cut_off,
     draw_masks,
     error_without,
     evaluated_pass,
-    kept_units,
     masked_pass,
     mean_output,
     twins_rate,
@@ -187,7 +187,7 @@ def test_kept_units_and_cut_off_by_counting():
     masks = np.array(list(product([0, 1], repeat=5)))
     weight = np.where(masks, 0.7, 0.3).prod(axis=1)
     counted = [weight[masks.sum(axis=1) == k].sum() for k in range(6)]
-    np.testing.assert_allclose(kept_units(5, 0.3), counted)
+    np.testing.assert_allclose(kept_probability(5, 0.3), counted)
     blocked = ~(masks[:, :2].any(axis=1) & masks[:, 2:].any(axis=1))
     assert cut_off((2, 3, 1), (0.3, 0.3)) == pytest.approx(weight[blocked].sum())
 
