@@ -1,9 +1,8 @@
 """Optimizers: paths of update rules over a loss surface, and how far above the minimum they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import altair as alt
 import numpy as np
@@ -16,17 +15,12 @@ from core.descent import (
     Descent,
     SurfaceProblem,
     descend,
-    gd_limit,
-    gd_path_quadratic,
-    heavy_ball_limit,
     left_window,
-    momentum_path_quadratic,
-    nesterov_limit,
-    quadratic_rates,
     steps_to,
 )
 from core.knobs import Knob, Value, aliases_of, latex, number
 from core.optimizers import OPTIMIZERS, suggested_lr
+from core.quadratic import gd_limit
 from core.surfaces import SURFACES, Surface, rotate_start
 
 Array = np.ndarray
@@ -490,45 +484,6 @@ def _quadratic(surface: Surface, settings: Mapping[str, float]) -> _Quadratic | 
     return _Quadratic(np.array(surface.stationary[0].point), eigenvalues, eigenvectors)
 
 
-class _Linear(NamedTuple):
-    """What theory knows of a rule that is linear on a quadratic.
-
-    ``limit(λ, knobs)`` is the largest stable rate, ``path(eigenvalues, start, steps, knobs)`` the exact iterates in
-    the eigenbasis, ``rates(eigenvalues, knobs)`` the factor a step in the long run.
-    """
-
-    limit: Callable[[float, Mapping[str, float]], Array]
-    path: Callable[[Array, Array, int, Mapping[str, float]], Array]
-    rates: Callable[[Array, Mapping[str, float]], Array]
-    formula: str
-
-
-_LINEAR = {
-    "GD": _Linear(
-        lambda curvature, k: gd_limit(curvature),
-        lambda eigenvalues, start, steps, k: gd_path_quadratic(k["lr"], eigenvalues, start, steps),
-        lambda eigenvalues, k: quadratic_rates(k["lr"], 0.0, eigenvalues),
-        r"2/\lambda_2",
-    ),
-    "Momentum": _Linear(
-        lambda curvature, k: heavy_ball_limit(curvature, k["momentum"]),
-        lambda eigenvalues, start, steps, k: momentum_path_quadratic(
-            k["lr"], k["momentum"], eigenvalues, start, steps
-        ),
-        lambda eigenvalues, k: quadratic_rates(k["lr"], k["momentum"], eigenvalues),
-        r"2(1+\mu)/\lambda_2",
-    ),
-    "Nesterov": _Linear(
-        lambda curvature, k: nesterov_limit(curvature, k["momentum"]),
-        lambda eigenvalues, start, steps, k: momentum_path_quadratic(
-            k["lr"], k["momentum"], eigenvalues, start, steps, nesterov=True
-        ),
-        lambda eigenvalues, k: quadratic_rates(k["lr"], k["momentum"], eigenvalues, nesterov=True),
-        r"2(1+\mu)/((1+2\mu)\lambda_2)",
-    ),
-}
-
-
 def _exact(values: Values, results: Mapping[str, Descent]) -> dict[str, Array]:
     """Return the closed-form loss at every step, for the rules and surfaces that have one."""
     surface = SURFACES[word(values, "surface")]
@@ -539,8 +494,9 @@ def _exact(values: Values, results: Mapping[str, Descent]) -> dict[str, Array]:
     steps = whole(values, "steps")
     start = np.array([values["start_x"], values["start_y"]], float)
     exact = {}
-    for name, linear in _LINEAR.items():
-        if name not in results:
+    for name in results:
+        linear = OPTIMIZERS[name].linear
+        if linear is None:
             continue
         settings = _settings(name, values)
         if settings["weight_decay"] or settings.get("dampening"):
@@ -750,8 +706,8 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
         plain = (
             not settings["weight_decay"] and not settings.get("dampening") and settings.get("momentum", 0) < 1
         )
-        if bowl is not None and bowl.eigenvalues[0] > 0 and name in _LINEAR and plain:
-            linear = _LINEAR[name]
+        if bowl is not None and bowl.eigenvalues[0] > 0 and entry.linear is not None and plain:
+            linear = entry.linear
             limit = float(linear.limit(float(bowl.eigenvalues[-1]), settings))
             rate = linear.rates(bowl.eigenvalues, settings)
             lines.append(

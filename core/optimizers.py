@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.knobs import Knob
+from core.quadratic import GD_THEORY, HEAVY_BALL_THEORY, NESTEROV_THEORY, LinearTheory
 
 Array = NDArray[np.floating[Any]]
 Number = float | Array
@@ -42,7 +43,8 @@ class Optimizer:
     ``build`` takes the knobs by keyword; their defaults are PyTorch's. ``lr_unit`` says what lr means, and
     ``lr_factor`` turns it into a first guess on a surface (see ``suggested_lr``): "curvature" multiplies a
     gradient, so lr scales with 1/curvature; "length" is about the length of a step, so lr scales with the
-    distance to go; "free" has no unit. ``aliases`` are other spellings and names it once had, for links.
+    distance to go; "free" has no unit. ``aliases`` are other spellings and names it once had, for links. ``linear`` is
+    what theory knows of a rule that is linear on a quadratic, without weight decay and dampening.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Optimizer:
     lr_unit: Literal["curvature", "length", "free"]
     lr_factor: float
     aliases: tuple[str, ...] = ()
+    linear: LinearTheory | None = None
 
 
 def suggested_lr(optimizer: Optimizer, rate: float, width: float) -> float:
@@ -510,6 +513,7 @@ _ENTRIES = (
         convention="PyTorch: weight decay is an L2 term added to g",
         lr_unit="curvature",
         lr_factor=1.0,
+        linear=GD_THEORY,
     ),
     Optimizer(
         name="Momentum",
@@ -524,6 +528,7 @@ _ENTRIES = (
         convention="PyTorch: v₁ = g undamped, and the velocity holds no lr (Keras keeps lr inside it)",
         lr_unit="curvature",
         lr_factor=1 / 9,
+        linear=HEAVY_BALL_THEORY,
     ),
     Optimizer(
         name="Nesterov",
@@ -535,6 +540,7 @@ _ENTRIES = (
         convention="PyTorch and Keras: w moves by lr(g + μv) with the new v, so the first step is (1+μ)·lr·g",
         lr_unit="curvature",
         lr_factor=1 / 9,
+        linear=NESTEROV_THEORY,
     ),
     Optimizer(
         name="AdaGrad",

@@ -6,19 +6,16 @@ import math
 import numpy as np
 import pytest
 
-from core.descent import (
-    SurfaceProblem,
-    descend,
+from core.descent import SurfaceProblem, descend, left_window, steps_to
+from core.optimizers import OPTIMIZERS
+from core.quadratic import (
     gd_limit,
     gd_path_quadratic,
     heavy_ball_limit,
-    left_window,
     momentum_path_quadratic,
     nesterov_limit,
     quadratic_rates,
-    steps_to,
 )
-from core.optimizers import OPTIMIZERS
 from core.surfaces import SURFACES, rotate_start
 
 CURVATURES = np.array([0.08, 4.0])
