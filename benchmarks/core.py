@@ -1,11 +1,15 @@
-"""How long the layers of Initialization take, beside PyTorch with autograd, and how that grows.
+"""How long the experiments take beside PyTorch, and how that grows: layers of networks, and paths of optimizers.
 
-    python -m benchmarks.core [--seeds N] [--rounds N]
+    python -m benchmarks.core [--seeds N] [--rounds N] [--only layers|optimizers]
 
-The work: six schemes with ReLU, 50 layers of 256 units, a batch of 128, forward and backward with the gradients of
+The layers: six schemes with ReLU, 50 layers of 256 units, a batch of 128, forward and backward with the gradients of
 all weights, in float64. All draws are common random numbers: six schemes of one family share one draw of their
 weights, here and in PyTorch. The two take turns, so that both meet the same machine, and the ratio is that of their
 medians; times are those of this run and mean nothing elsewhere. PyTorch is used where it is installed.
+
+The optimizers: every entry that ``torch.optim`` has too, on Rosenbrock's function from one start, against a loop of
+``optimizer.step()`` with autograd; 16,384 starts at once, as a basin map has them; a grid of learning rates in one
+run against one run a rate; and how time grows with starts and steps.
 """
 
 import argparse
@@ -19,9 +23,13 @@ from typing import Any
 import numpy as np
 
 from core.activations import ACTIVATIONS
+from core.basins import basins
+from core.descent import SurfaceProblem, descend
 from core.initializers import INITIALIZERS
+from core.optimizers import OPTIMIZERS
 from core.propagation import propagate, propagate_theory
 from core.streams import stream
+from core.surfaces import SURFACES
 
 SCHEMES = [
     INITIALIZERS[name]
@@ -149,17 +157,113 @@ def compare(seeds: int, rounds: int) -> None:
     )
 
 
+STEPS, STARTS_ACROSS, MAP_STEPS = 500, 128, 300
+ROSENBROCK = SURFACES["Rosenbrock"]
+SMALL_RATE = 1e-4  # no run diverges: all do the same work
+
+
+def our_paths(steps: int = STEPS) -> Any:
+    """Run every optimizer that PyTorch has from one start, every step kept."""
+    problem, start = SurfaceProblem(ROSENBROCK), np.array(ROSENBROCK.starts[0])
+    return [
+        descend(problem, entry.build(lr=SMALL_RATE), start, steps).path
+        for entry in OPTIMIZERS.values()
+        if entry.torch
+    ]
+
+
+def their_paths(torch: Any, steps: int = STEPS) -> Any:
+    """Do the same with ``torch.optim`` and autograd, through the line that each entry states."""
+    found = []
+    for entry in OPTIMIZERS.values():
+        if not entry.torch:
+            continue
+        w = torch.tensor(ROSENBROCK.starts[0], dtype=torch.float64, requires_grad=True)
+        knobs = {knob.name: knob.default for knob in entry.knobs} | {"lr": SMALL_RATE}
+        optimizer = eval(
+            entry.torch, {"torch": torch, "params": [w], **knobs}
+        )  # our own line, from the registry
+        for _ in range(steps):
+            optimizer.zero_grad()
+            ((1 - w[0]) ** 2 + 100 * (w[1] - w[0] ** 2) ** 2).backward()
+            optimizer.step()
+        found.append(w.detach().numpy())
+    return found
+
+
+def our_map(across: int = STARTS_ACROSS, steps: int = MAP_STEPS, name: str = "Adam") -> Any:
+    """Run a square of starts at once, as the basin map does."""
+    surface = SURFACES["Himmelblau"]
+    rule = OPTIMIZERS[name].build(lr=0.05)
+    return basins(SurfaceProblem(surface), rule, surface.window, across, steps, surface.minima)
+
+
+def optimizers(rounds: int) -> None:
+    """Print paths and maps beside loops of PyTorch, and how they grow."""
+    count = sum(bool(entry.torch) for entry in OPTIMIZERS.values())
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        torch = None
+    our_paths(20), our_map(16, 20)
+    mine, theirs_, maps = [], [], []
+    for _ in range(rounds):
+        mine.append(seconds(our_paths))
+        maps.append(seconds(our_map))
+        if torch is not None:
+            theirs_.append(seconds(their_paths, torch))
+    one, picture = statistics.median(mine), statistics.median(maps)
+    print(f"{count} optimizers × {STEPS} steps from one start: {1e3 * one:.0f} ms")
+    print(
+        f"{STARTS_ACROSS**2:,} starts × {MAP_STEPS} steps of Adam, with minima and steps taken: {picture:.2f} s"
+    )
+    if torch is None:
+        print("PyTorch is not installed here: no comparison")
+    else:
+        loop = statistics.median(theirs_)
+        each = loop / (count * STEPS)
+        print(
+            f"PyTorch {torch.__version__}, torch.optim with autograd: {loop:.2f} s; {loop / one:.1f} times as long; "
+            f"per start and step the map is {each / (picture / (STARTS_ACROSS**2 * MAP_STEPS)):,.0f} times faster"
+        )
+    problem, start = SurfaceProblem(ROSENBROCK), np.array(ROSENBROCK.starts[0])
+    rates = np.geomspace(1e-6, SMALL_RATE, 31)
+    build = OPTIMIZERS["Adam"].build
+    grid = [
+        seconds(lambda: descend(problem, build(lr=rates), np.tile(start, (31, 1)), STEPS))
+        for _ in range(rounds)
+    ]
+    loop_ = [
+        seconds(lambda: [descend(problem, build(lr=float(r)), start, STEPS) for r in rates])
+        for _ in range(rounds)
+    ]
+    print(
+        f"31 learning rates in one run: {statistics.median(loop_) / statistics.median(grid):.1f} times faster than one by one"
+    )
+    for label, small, double in (
+        ("starts", {"across": 90}, {"across": 127}),
+        ("steps", {"steps": 150}, {"steps": 300}),
+    ):
+        low = statistics.median(seconds(our_map, **small) for _ in range(rounds))
+        high = statistics.median(seconds(our_map, **double) for _ in range(rounds))
+        print(f"  {label} × 2: time × {high / low:.2f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"networks (default {SEEDS})")
     parser.add_argument("--rounds", type=int, default=3, help="repeats of every measurement (default 3)")
+    parser.add_argument("--only", choices=("layers", "optimizers"), help="one of the two parts")
     options = parser.parse_args()
     print(f"{os.cpu_count()} processors, NumPy {np.__version__}")
-    compare(options.seeds, options.rounds)
-    growth(options.rounds)
-    default_view(options.rounds)
+    if options.only != "optimizers":
+        compare(options.seeds, options.rounds)
+        growth(options.rounds)
+        default_view(options.rounds)
+    if options.only != "layers":
+        optimizers(options.rounds)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Figure:
     reader who cannot see it should know; it is constant too, for the browser takes it for a part of the chart, and the
     reading below the figure holds the numbers. ``ghosts`` maps a data set that holds a pinned run to the
     data set it is pinned from. ``click`` names the selection a click on the figure makes, if any. ``hint`` says what
-    the mouse can do, on a page alone.
+    the mouse can do, on a page alone; ``play`` says that its scrubber may run by itself there.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Figure:
     ghosts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     click: str = ""
     hint: str = ""
+    play: bool = False
 
     def __post_init__(self) -> None:
         """Give every ghost a data set without visible rows, so that the specification can name it."""

@@ -1,8 +1,8 @@
 """Optimizers: paths of update rules over a loss surface, and how far above the minimum they are."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import altair as alt
 import numpy as np
@@ -10,133 +10,122 @@ import pandas as pd
 
 from charts import raster, theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
-from charts.topic import Group, Scenario, Topic, Values, View, real, whole, word, words
-from core.descent import (
-    Descent,
-    SurfaceProblem,
-    descend,
-    left_window,
-    steps_to,
+from charts.optimizers_averages import AVERAGES_KNOBS, averages_blocks, averages_shown
+from charts.optimizers_base import (
+    KNOBS,
+    METHODS,
+    NONE,
+    OWN,
+    Method,
+    complete,
+    conditions,
+    describe,
+    distance,
+    methods,
+    noisy,
+    own,
+    place,
+    quadratic,
+    run,
+    start_of,
+    stated,
+    suggested,
+    surface_key,
+    surface_of,
+    surface_settings,
 )
-from core.knobs import Knob, Value, aliases_of, latex, number
-from core.optimizers import OPTIMIZERS, suggested_lr
-from core.quadratic import gd_limit
-from core.surfaces import SURFACES, Surface, rotate_start
+from charts.optimizers_basins import BASIN_KNOBS, basin_click, basins_blocks
+from charts.optimizers_curves import CURVE_KNOBS, curves_blocks
+from charts.optimizers_fair import FAIR_KNOBS, fair_blocks, fair_shown
+from charts.optimizers_rotation import ROTATION_KNOBS, rotation_blocks
+from charts.optimizers_step import STEP_KNOBS, step_blocks
+from charts.optimizers_theory import THEORY_KNOBS, theory_blocks, theory_shown
+from charts.topic import Group, Scenario, Section, Topic, Values, View, real, resting, whole, word, words
+from core.descent import Descent, left_window, steps_to
+from core.knobs import Value, latex, number
+from core.optimizers import OPTIMIZERS, Optimizer
+from core.quadratic import LinearTheory, gd_limit
+from core.schedules import SCHEDULES
+from core.surfaces import Surface, rotate_start
 
 Array = np.ndarray
 
-STYLES = theme.styles(
-    OPTIMIZERS,
-    fixed={
-        "GD": ("blue", 0),
-        "Momentum": ("vermilion", 0),
-        "RMSProp": ("green", 0),
-        "Adam": ("purple", 0),
-        "Nesterov": ("ochre", 0),
-        "AdaGrad": ("cyan", 0),
-        "AdaDelta": ("indigo", 0),
-        "AdamW": ("crimson", 0),
-    },
-)
-
-_BOWL = "Quadratic bowl"
-_DEFAULT = ("GD", "Momentum", "RMSProp", "Adam")
 _CELLS = 41  # a click is resolved to 1/40 of the window
+_ARROW = 0.062  # of the panel's width: the arrow against the gradient shows its direction, not its length
+_SHAPE = 0.78  # the panel's usual height over its width
+_SHAPES = {  # of stationary points
+    "minimum": "cross",
+    "maximum": "triangle-up",
+    "saddle": "diamond",
+    "degenerate": "square",
+}
+_SIDES: tuple[tuple[Literal["left", "right"], int], ...] = (("left", 8), ("right", -8))
+_LABELED = 40  # more names of points than this would cover the picture
 _DROP = 1e-14  # the loss panel ends this far below its start, and 100 times above it
 
 
-def _own(optimizer: str, knob: str) -> str:
-    """Name an optimizer's own knob: ``adam_lr``."""
-    return f"{optimizer.lower()}_{knob}"
-
-
-def _surface_knobs() -> dict[str, Knob]:
-    found: dict[str, Knob] = {}
-    for surface in SURFACES.values():
-        for knob in surface.knobs:
-            found.setdefault(knob.name, knob)
-    return found
-
-
-_SURFACE_KNOBS = _surface_knobs()
-_LEFT = min(s.window[0] for s in SURFACES.values())
-_RIGHT = max(s.window[1] for s in SURFACES.values())
-_BOTTOM = min(s.window[2] for s in SURFACES.values())
-_TOP = max(s.window[3] for s in SURFACES.values())
-
-
-def _knobs() -> dict[str, Knob]:
-    start = SURFACES[_BOWL].starts[0]
-    knobs = [
-        Knob(
-            "surface", "choice", _BOWL, label="Surface", choices=tuple(SURFACES), aliases=aliases_of(SURFACES)
-        ),
-        Knob(
-            "optimizers",
-            "choices",
-            _DEFAULT,
-            label="Optimizers",
-            choices=tuple(OPTIMIZERS),
-            aliases=aliases_of(OPTIMIZERS),
-            most=6,
-        ),
-        Knob("steps", "int", 60, label="Steps", low=1, high=500, step=1),
-        Knob("start_x", "float", start[0], label="Start x", low=_LEFT, high=_RIGHT, step=0.05),
-        Knob("start_y", "float", start[1], label="Start y", low=_BOTTOM, high=_TOP, step=0.05),
-        Knob("edit", "choice", "GD", label="Settings of", choices=tuple(OPTIMIZERS)),
-        *_SURFACE_KNOBS.values(),
-    ]
-    surface = SURFACES[_BOWL]
-    for name, entry in OPTIMIZERS.items():
-        for knob in entry.knobs:
-            default = _suggested(name, surface) if knob.name == "lr" else knob.default
-            label = f"{name}: {knob.label[:1].lower()}{knob.label[1:]}"
-            knobs.append(knob.named(_own(name, knob.name), default=default, label=label))
-    return {knob.name: knob for knob in knobs}
-
-
-def _suggested(optimizer: str, surface: Surface) -> float:
-    return suggested_lr(OPTIMIZERS[optimizer], surface.rate, surface.window[1] - surface.window[0])
-
-
-def _complete(given: Values) -> dict[str, Value]:
-    """Fill in what hangs on the surface: its canonical start and a learning rate for every optimizer."""
-    surface = SURFACES[str(given.get("surface", _BOWL))]
-    start = surface.starts[0]
-    chosen = given.get("optimizers", _DEFAULT)
-    assert isinstance(chosen, tuple)
-    return {
-        "start_x": start[0],
-        "start_y": start[1],
-        "edit": chosen[0] if chosen else "GD",
-        **{_own(name, "lr"): _suggested(name, surface) for name in OPTIMIZERS},
-    }
+SECTIONS = (
+    Section("Step", step_blocks, STEP_KNOBS),
+    Section("Curves", curves_blocks, CURVE_KNOBS),
+    Section("Fair", fair_blocks, FAIR_KNOBS, fair_shown),
+    Section("Rotation", rotation_blocks, ROTATION_KNOBS),
+    Section("Basins", basins_blocks, BASIN_KNOBS, clicks={"optimizers/basins": basin_click}),
+    Section("Theory", theory_blocks, THEORY_KNOBS, theory_shown),
+    Section("Averages", averages_blocks, AVERAGES_KNOBS, averages_shown),
+)
 
 
 def _layout(values: Values) -> tuple[Group, ...]:
-    surface = SURFACES[word(values, "surface")]
+    surface = surface_of(values)
     chosen = words(values, "optimizers")
     edited = word(values, "edit") if values["edit"] in chosen else (chosen[0] if chosen else "")
-    groups = [Group(("surface", "optimizers", "steps"))]
+    typed = ("formula", "extent") if values["surface"] == OWN else ()
+    groups = [Group(("surface", *typed, "optimizers", "steps"))]
     if edited:
-        first, *others = [_own(edited, knob.name) for knob in OPTIMIZERS[edited].knobs]
-        groups += [Group(("edit", first)), Group(tuple(others), f"More of {edited}")]
-    groups.append(Group((*(knob.name for knob in surface.knobs), "start_x", "start_y"), "Start and surface"))
+        first, *others = [own(edited, knob.name) for knob in METHODS[edited].knobs]
+        groups += [Group(("edit", first)), Group(tuple(others), _more(edited))]
+    twin = word(values, "twin")
+    again = tuple(f"twin_{knob.name}" for knob in METHODS[twin].knobs) if twin != NONE else ()
+    drawn = ("batch_size",) if surface.samples is not None else ("noise",) if surface.online is None else ()
+    clip = ("clip", "clip_at") if values["clip"] != NONE else ("clip",)
+    schedule = tuple(f"schedule_{knob.name}" for knob in SCHEDULES[word(values, "schedule")].knobs)
+    seed = ("seed",) if noisy(values) else ()
+    groups += [
+        Group((*(knob.name for knob in surface.knobs), "start_x", "start_y", "points"), "Start and surface"),
+        Group((*drawn, *seed, *clip, "schedule", *schedule), "Gradient and schedule"),
+        Group(("twin", *again, "convention"), "Compare"),
+    ]
     # Knobs of the other chosen optimizers act, so they belong to the link though their controls rest.
-    resting = tuple(
-        _own(name, knob.name) for name in chosen if name != edited for knob in OPTIMIZERS[name].knobs
-    )
-    return (*groups, Group(resting, resting=True))
+    unseen = tuple(own(name, knob.name) for name in chosen if name != edited for knob in METHODS[name].knobs)
+    return (*groups, Group(unseen, resting=True), resting(SECTIONS, values))
+
+
+def _more(edited: str) -> str:
+    return f"More of {edited}"
+
+
+def _presets(values: Values) -> Mapping[str, Mapping[str, Values]]:
+    """Offer the edited optimizer's settings as each framework has them, and the rate that suits the surface."""
+    chosen = words(values, "optimizers")
+    edited = word(values, "edit") if values["edit"] in chosen else (chosen[0] if chosen else "")
+    entry = OPTIMIZERS.get(edited)
+    if entry is None:
+        return {}
+    offered: dict[str, Values] = {
+        f"{framework} defaults": {own(edited, name): value for name, value in knobs.items()}
+        for framework, knobs in entry.defaults.items()
+    }
+    offered["Rate for this surface"] = {own(edited, "lr"): suggested(edited, surface_of(values))}
+    return {_more(edited): offered}
 
 
 def _offers(values: Values) -> Mapping[str, tuple[str, ...]]:
-    chosen = words(values, "optimizers")
-    return {"edit": chosen}
+    return {"edit": words(values, "optimizers"), "step_optimizer": tuple(methods(values))}
 
 
 def _click(point: Mapping[str, float], values: Values) -> dict[str, Value]:
     """Turn a click, in fractions of the window, into a start on a round coordinate."""
-    window = SURFACES[word(values, "surface")].window
+    window = surface_of(values).window
 
     def place(fraction: float, low: float, high: float) -> float:
         grain = 10.0 ** np.floor(np.log10((high - low) / _CELLS))
@@ -156,7 +145,7 @@ def _spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 56 if narrow else round((width - 190) * 0.62)
     right = width - 150 if narrow else width - 190 - left
-    tall = min(430, max(260, round(left * 0.78)))
+    tall = min(430, max(260, round(left * _SHAPE)))
 
     scrub = alt.param(
         name="scrub",
@@ -165,6 +154,10 @@ def _spec(width: int) -> Spec:
     )
     passed = "datum.step <= ceil(scrub / 100 * datum.last)"
     present = "datum.step == ceil(scrub / 100 * datum.last)"
+    # A hidden row stays in every view, or a scale without any row would lose its extent.
+    here = f"!datum.drawn || (!datum.border && {present})"
+    drawn_only = alt.condition("datum.drawn", alt.value(1), alt.value(0))
+    moving = alt.condition("datum.drawn && datum.step < datum.last", alt.value(1), alt.value(0))
     x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
     y = alt.Y("y:Q", title="y", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
     pick = alt.selection_point(
@@ -179,7 +172,7 @@ def _spec(width: int) -> Spec:
     lines = (
         alt.Chart(named("isolines"))
         .mark_line(strokeWidth=0.6, opacity=0.55)
-        .encode(x=x, y=y, detail="line:N", order="vertex:Q", color=theme.color())
+        .encode(x=x, y=y, detail="line:N", order="vertex:Q", color=theme.ink("muted"))
     )
     ghost = (
         alt.Chart(named("ghost_path"))
@@ -207,12 +200,13 @@ def _spec(width: int) -> Spec:
     )
     now = (
         alt.Chart(named("path"))
-        .transform_filter(f"!datum.border && {present}")
-        .mark_point(filled=True, size=95, opacity=1)
+        .transform_filter(here)
+        .mark_point(filled=True, size=95)
         .encode(
             x=x,
             y=y,
             color=theme.color(),
+            opacity=drawn_only,
             tooltip=[
                 alt.Tooltip("name:N", title="optimizer"),
                 alt.Tooltip("step:Q"),
@@ -220,6 +214,47 @@ def _spec(width: int) -> Spec:
                 alt.Tooltip("y:Q", format=".5~g"),
             ],
         )
+    )
+    # Angles come as they are in a panel of the usual shape; this one may be flatter.
+    flat = tall / left / _SHAPE
+
+    def turned(field: str) -> alt.Angle:
+        return alt.Angle(f"{field}:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360]))
+
+    def arrows(*angles: str) -> alt.Chart:
+        chart = alt.Chart(named("arrows")).transform_filter(f"!datum.drawn || {present}")
+        for angle in angles:
+            up = f"cos(datum.{angle} * PI / 180) * {flat}"
+            turn = f"atan2(sin(datum.{angle} * PI / 180), {up}) * 180 / PI"
+            chart = chart.transform_calculate(**{f"{angle}_here": turn})
+        return chart
+
+    gradient = (
+        arrows()
+        .mark_rule(strokeWidth=1.2, strokeDash=[3, 2])
+        .encode(x=x, y=y, x2="tip_x:Q", y2="tip_y:Q", color=theme.ink("ink"), opacity=moving)
+    )
+    gradient_tip = (
+        arrows("downhill")
+        .mark_point(shape="triangle", filled=True, size=34)
+        .encode(
+            x=alt.X("tip_x:Q"),
+            y=alt.Y("tip_y:Q"),
+            angle=turned("downhill_here"),
+            color=theme.ink("ink"),
+            opacity=moving,
+        )
+    )
+    step_ahead = arrows("ahead")
+    move = step_ahead.mark_rule(strokeWidth=2.6, clip=True).encode(
+        x=x, y=y, x2="next_x:Q", y2="next_y:Q", color=theme.color(), opacity=moving
+    )
+    move_tip = step_ahead.mark_point(shape="triangle", filled=True, size=60, clip=True).encode(
+        x=alt.X("next_x:Q"),
+        y=alt.Y("next_y:Q"),
+        angle=turned("ahead_here"),
+        color=theme.color(),
+        opacity=moving,
     )
     exits = (
         alt.Chart(named("exits"))
@@ -231,19 +266,37 @@ def _spec(width: int) -> Spec:
         .mark_point(shape="circle", size=130, strokeWidth=2, filled=False)
         .encode(x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN)
     )
-    minima = (
-        alt.Chart(named("minima"))
-        .mark_point(shape="cross", size=110, angle=45, filled=True)
+    points = (
+        alt.Chart(named("points"))
+        .mark_point(size=90, filled=True)
         .encode(
             x=x,
             y=y,
+            shape=alt.Shape(
+                "kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None
+            ),
+            angle=alt.Angle("angle:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360])),
             color=theme.ink("ink"),
             opacity=theme.SHOWN,
             tooltip=[
-                alt.Tooltip("label:N", title="minimum"),
+                alt.Tooltip("label:N", title="point"),
+                alt.Tooltip("x:Q", format=".6~g"),
+                alt.Tooltip("y:Q", format=".6~g"),
                 alt.Tooltip("value:Q", title="f", format=".6~g"),
             ],
         )
+    )
+    point_names = [
+        alt.Chart(named("points"))
+        .mark_text(align=align, dx=dx, dy=-8, fontSize=theme.SMALL_SIZE)
+        .encode(x=x, y=y, text=f"{align}:N", color=theme.ink("ink"), opacity=theme.SHOWN)
+        for align, dx in _SIDES
+    ]
+    conditions = (
+        alt.Chart(named("titles"))
+        .transform_filter("datum.panel == 'left'")
+        .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
+        .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink"))
     )
     cells = alt.sequence(0, _CELLS * _CELLS, as_="i")
     click = (
@@ -258,7 +311,10 @@ def _spec(width: int) -> Spec:
         )
         .add_params(pick)
     )
-    drawn = alt.layer(picture, lines, ghost, path, dots, minima, start, now, exits)
+    drawn = alt.layer(
+        *(picture, lines, ghost, path, dots, points, *point_names, start),
+        *(gradient, gradient_tip, move, move_tip, now, exits, conditions),
+    )
     surface = (
         alt.layer(drawn, click)
         .resolve_scale(x="independent", y="independent")
@@ -294,12 +350,13 @@ def _spec(width: int) -> Spec:
     )
     marker = (
         alt.Chart(named("curve"))
-        .transform_filter(present)
-        .mark_point(filled=True, size=70, opacity=1)
+        .transform_filter(f"!datum.drawn || {present}")
+        .mark_point(filled=True, size=70)
         .encode(
             x=step,
             y=gap,
             color=theme.color(),
+            opacity=drawn_only,
             tooltip=[
                 alt.Tooltip("name:N", title="optimizer"),
                 alt.Tooltip("step:Q"),
@@ -314,6 +371,7 @@ def _spec(width: int) -> Spec:
     )
     heading = (
         alt.Chart(named("titles"))
+        .transform_filter("datum.panel == 'right'")
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink"))
     )
@@ -329,62 +387,42 @@ def _spec(width: int) -> Spec:
 
 
 @lru_cache(maxsize=64)
-def _background(name: str, knobs: tuple[tuple[str, float], ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a surface: the raster as one row, the isolines as vertices."""
-    surface = SURFACES[name]
-    settings = dict(knobs)
+    surface, settings = surface_of(dict(key)), surface_settings(dict(key))
 
     def levels(size: int) -> tuple[Array, Array, Array]:
         x, y, points = raster.grid(surface.window, size)
         values = surface.f(points, **settings)
-        lowest = float(values.min()) if surface.infimum is None else surface.infimum
+        # Outside the box that points are held in, a surface may be lower than its best point.
+        best = None if surface.box is not None else surface.infimum
+        finite = values[np.isfinite(values)]
+        lowest = float(finite.min(initial=np.inf)) if best is None else best
         return x, y, raster.depth(values, lowest)
 
     shade = raster.image(levels(161)[2])
     window = surface.window
     picture = rows(url=[shade], x=window[0], x1=window[1], y=window[2], y1=window[3])
     x, y, line = raster.isolines(*levels(61), 9)
+    if surface.box is not None:
+        low, high = surface.box
+        x, y = np.append(x, [low, high, high, low, low]), np.append(y, [low, low, high, high, low])
+        line = np.append(line, np.full(5, line.max(initial=-1) + 1))
     isolines = pd.DataFrame(
         {
             "x": np.float32(x),
             "y": np.float32(y),
             "line": np.int16(line),
             "vertex": np.arange(len(x), dtype=np.int16),
-            "slot": np.full(len(x), theme.MUTED, np.int8),
         }
     )
     return picture, isolines
 
 
-def _settings(name: str, values: Values) -> dict[str, float]:
-    return {knob.name: real(values, _own(name, knob.name)) for knob in OPTIMIZERS[name].knobs}
-
-
-def run(values: Values) -> dict[str, Descent]:
-    """Let every chosen optimizer descend from the start; the results hold paths of shape (steps + 1, 2)."""
-    problem = _problem(values)
-    start = np.array([values["start_x"], values["start_y"]], float)
-    chosen = words(values, "optimizers")
-    return {
-        name: descend(
-            problem, OPTIMIZERS[name].build(**_settings(name, values)), start, whole(values, "steps")
-        )
-        for name in chosen
-    }
-
-
-def _surface_settings(values: Values) -> dict[str, float]:
-    return {knob.name: real(values, knob.name) for knob in SURFACES[word(values, "surface")].knobs}
-
-
-def _problem(values: Values) -> SurfaceProblem:
-    return SurfaceProblem(SURFACES[word(values, "surface")], _surface_settings(values))
-
-
-def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tuple[Part, Part]:
+def _path_rows(method: Method, result: Descent, surface: Surface, steps: int) -> tuple[Part, Part]:
     """Cut a path at the window: its rows, and a row for the first place where it leaves."""
     points, step, piece, border = raster.clip_path(result.path, surface.window)
-    style = STYLES[name]
+    style = method.style
     every = max(1, steps // 80)
     path: Part = {
         "x": points[:, 0],
@@ -394,7 +432,8 @@ def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tupl
         "order": np.arange(len(step), dtype=np.int16),
         "border": border,
         "dot": ~border & (step % every == 0),
-        "name": name,
+        "drawn": True,
+        "name": method.label,
         "slot": np.int8(style.slot),
         "dash": np.int8(style.dash),
         "last": np.int16(steps),
@@ -410,6 +449,36 @@ def _path_rows(name: str, result: Descent, surface: Surface, steps: int) -> tupl
     return path, exits
 
 
+def _arrow_rows(method: Method, result: Descent, surface: Surface, steps: int) -> Part:
+    """Return the arrows at every place of the scrubber where the path is inside the window, as screens need them."""
+    places = np.unique(np.ceil(np.arange(101) / 100 * steps).astype(int))
+    low, high = np.reshape(surface.window, (2, 2)).T
+    span = (high - low) * [1, 1 / _SHAPE]  # x and y in units of the panel's width
+    with np.errstate(over="ignore", invalid="ignore"):
+        here = result.path[places]
+        places = places[((here >= low) & (here <= high)).all(axis=1)]
+        here, ahead = result.path[places], result.path[np.minimum(places + 1, steps)]
+        ahead = np.where(np.isfinite(ahead), ahead, here)
+        slope = -result.gradient[places] / np.abs(result.gradient[places]).max(axis=1, keepdims=True)
+        slope = np.nan_to_num(slope / span)
+        size = np.hypot(*slope.T)[:, None]
+        tip = here + _ARROW * np.where(size > 0, slope / np.where(size > 0, size, 1), 0) * span
+        move = np.nan_to_num((ahead - here) / span)
+    # A step out of the picture ends at its border.
+    far = raster.shorten(here, ahead, surface.window)
+    return {
+        **{"x": np.float32(here[:, 0]), "y": np.float32(here[:, 1])},
+        **{"tip_x": np.float32(tip[:, 0]), "tip_y": np.float32(tip[:, 1])},
+        **{"next_x": np.float32(far[:, 0]), "next_y": np.float32(far[:, 1])},
+        "downhill": np.float32(np.degrees(np.arctan2(slope[:, 0], slope[:, 1]))),
+        "ahead": np.float32(np.degrees(np.arctan2(move[:, 0], move[:, 1]))),
+        "step": places.astype(np.int16),
+        "last": np.int16(steps),
+        "slot": np.int8(method.style.slot),
+        "drawn": True,
+    }
+
+
 def _height(result: Descent, surface: Surface) -> Array:
     """Return what the right panel draws: f − f*, or the length of the gradient where f has no minimum."""
     if surface.infimum is None:
@@ -421,6 +490,7 @@ def _height(result: Descent, surface: Surface) -> Array:
 def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) -> dict[str, pd.DataFrame]:
     """Return what the right panel draws: the curves, down to where log axes end, and their names at the ends."""
     steps = whole(values, "steps")
+    shown = methods(values)
     heights = {name: _height(result, surface) for name, result in results.items()}
     begin = next((float(h[0]) for h in heights.values()), 1.0)
     begin = begin if np.isfinite(begin) and begin > 0 else 1.0
@@ -431,7 +501,7 @@ def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) ->
         drawn = np.flatnonzero(np.isfinite(height) & (height >= low) & (height <= high))
         if not len(drawn):
             continue
-        style, gap = STYLES[name], height[drawn]
+        style, gap = shown[name].style, height[drawn]
         parts.append(
             {
                 "step": drawn.astype(np.int16),
@@ -441,16 +511,31 @@ def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) ->
                 "slot": np.int8(style.slot),
                 "dash": np.int8(style.dash),
                 "last": np.int16(steps),
+                "drawn": True,
             }
         )
         last = int(drawn[-1])
         # An arrow says that the run goes on beyond the panel, and from which step.
-        label = name if last == steps else f"{name} {'↑' if gap[-1] > begin else '↓'}{last}"
+        end = int(results[name].diverged_at)
+        beyond = len(height) > last + 1 and height[last + 1] > gap[-1]
+        sign = f"∞{end}" if end == last + 1 else f"{'↑' if beyond else '↓'}{last}"
+        label = name if last == steps else f"{name} {sign}"
         ends.append((label, style.slot, float(gap[-1])))
     if not parts:
-        empty = rows(step=[0], gap=[begin], piece=0, name="", slot=theme.MUTED, dash=0, last=steps, label="")
+        empty = rows(
+            step=[0],
+            gap=[begin],
+            piece=0,
+            name="",
+            slot=theme.MUTED,
+            dash=0,
+            last=steps,
+            drawn=False,
+            label="",
+        )
         return {"curve": empty, "ends": empty}
-    curve = rows(*parts)
+    hidden: Part = {**parts[0], **{k: np.asarray(parts[0][k])[:1] for k in ("step", "gap", "piece")}}
+    curve = rows(*parts, {**hidden, "name": "", "drawn": False})
     bottom, top = float(np.log10(curve["gap"].min())), float(np.log10(curve["gap"].max()))
     placed = spread(np.log10([gap for _, _, gap in ends]), 0.052 * max(top - bottom, 0.5), bottom, top)
     return {
@@ -464,47 +549,28 @@ def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) ->
     }
 
 
-@dataclass(frozen=True)
-class _Quadratic:
-    """A surface whose Hessian is the same everywhere: its center, eigenvalues (2,) and eigenvectors (2, 2)."""
-
-    center: Array
-    eigenvalues: Array
-    eigenvectors: Array
-
-
-def _quadratic(surface: Surface, settings: Mapping[str, float]) -> _Quadratic | None:
-    """Recognize a quadratic by its Hessian at four points of the window."""
-    window = surface.window
-    corners = np.array([(window[0], window[2]), (window[1], window[3]), (window[0], window[3]), (0.1, 0.2)])
-    hessians = surface.hessian(corners, **settings)
-    if not surface.stationary or not np.allclose(hessians, hessians[0], rtol=1e-12, atol=1e-12):
-        return None
-    eigenvalues, eigenvectors = np.linalg.eigh(hessians[0])
-    return _Quadratic(np.array(surface.stationary[0].point), eigenvalues, eigenvectors)
+def _theory(method: Method) -> LinearTheory | None:
+    """Return the closed forms of a method, which decay and dampening spoil."""
+    knobs = method.settings
+    plain = not knobs.get("weight_decay") and not knobs.get("dampening") and knobs.get("momentum", 0.0) < 1
+    entry = method.entry
+    return entry.linear if plain and isinstance(entry, Optimizer) else None
 
 
 def _exact(values: Values, results: Mapping[str, Descent]) -> dict[str, Array]:
     """Return the closed-form loss at every step, for the rules and surfaces that have one."""
-    surface = SURFACES[word(values, "surface")]
-    surface_settings = _surface_settings(values)
-    bowl = _quadratic(surface, surface_settings)
-    if bowl is None or surface.infimum is None:
+    bowl = quadratic(values)
+    if bowl is None or surface_of(values).infimum is None or conditions(values):
         return {}
     steps = whole(values, "steps")
-    start = np.array([values["start_x"], values["start_y"]], float)
+    along = (start_of(values) - bowl.center) @ bowl.eigenvectors
     exact = {}
-    for name in results:
-        linear = OPTIMIZERS[name].linear
-        if linear is None:
-            continue
-        settings = _settings(name, values)
-        if settings["weight_decay"] or settings.get("dampening"):
-            continue
-        along = (start - bowl.center) @ bowl.eigenvectors
-        path = linear.path(bowl.eigenvalues, along, steps, settings)
-        with np.errstate(over="ignore"):
-            exact[name] = 0.5 * (path**2 @ bowl.eigenvalues)
+    for label, method in methods(values).items():
+        theory = _theory(method)
+        if theory is not None:
+            path = theory.path(bowl.eigenvalues, along, steps, method.settings)
+            with np.errstate(over="ignore"):
+                exact[label] = 0.5 * (path**2 @ bowl.eigenvalues)
     return exact
 
 
@@ -524,16 +590,6 @@ def _theory_rows(exact: Mapping[str, Array], curve: pd.DataFrame) -> pd.DataFram
 # The figure and its words
 
 
-def _distance(result: Descent, surface: Surface) -> Array:
-    """Return the distance to the nearest minimum at every step; NaN where the surface lists none."""
-    minima = np.array([m.point for m in surface.minima])
-    if not len(minima):
-        return np.full(len(result.path), np.nan)
-    with np.errstate(over="ignore", invalid="ignore"):
-        apart: Array = np.linalg.norm(result.path[:, None, :] - minima, axis=-1).min(axis=1)
-    return apart
-
-
 def _events(results: Mapping[str, Descent], surface: Surface, values: Values) -> tuple[str, ...]:
     """Name what a path does beyond the picture: leaving the window, overflowing, standing still."""
     window = np.reshape(surface.window, (2, 2))
@@ -541,10 +597,11 @@ def _events(results: Mapping[str, Descent], surface: Surface, values: Values) ->
     for name, result in results.items():
         left = int(left_window(result.path, window))
         overflow = int(result.diverged_at)
-        if overflow >= 0:
-            events.append(
-                f"**{name} diverges**: outside the window from step {left}, no longer a finite number at step {overflow}."
-            )
+        if overflow == 0:
+            events.append(f"**{name}** cannot start: the loss at the start is not a finite number.")
+        elif overflow > 0:
+            before = f"outside the window from step {left}, " if 0 <= left < overflow else ""
+            events.append(f"**{name} diverges**: {before}no longer a finite number at step {overflow}.")
         elif left == 0:
             events.append(f"**{name}** starts outside the window.")
         elif left > 0:
@@ -558,19 +615,22 @@ def _events(results: Mapping[str, Descent], surface: Surface, values: Values) ->
 
 
 def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values: Values) -> str:
-    surface = SURFACES[word(values, "surface")]
+    surface = surface_of(values)
     steps = whole(values, "steps")
     if not results:
         return "Choose at least one optimizer to see its path."
     sentences = []
     finite = {n: r for n, r in results.items() if r.diverged_at < 0}
-    if finite and surface.minima:
-        left = sorted((float(_distance(r, surface)[-1]), n) for n, r in finite.items())
+    ahead = {name: float(r.value[-1]) - (surface.infimum or 0.0) for name, r in finite.items()}
+    if finite and surface.targets and all(m.isolated for m in surface.minima):
+        left = sorted((float(distance(r.path[-1], surface)), n) for n, r in finite.items())
         listed = ", ".join(f"{name} {number(d)}" for d, name in left)
         sentences.append(f"Distance to the nearest minimum after {steps} steps: {listed}.")
     elif finite:
-        listed = ", ".join(f"{name} {number(float(r.value[-1]))}" for name, r in finite.items())
-        sentences.append(f"Loss after {steps} steps: {listed}; this surface has no minimum.")
+        listed = ", ".join(f"{name} {number(h)}" for h, name in sorted((h, n) for n, h in ahead.items()))
+        what = "f − f*" if surface.infimum is not None else "Loss"
+        more = "" if surface.infimum is not None else "; this surface has no minimum"
+        sentences.append(f"{what} after {steps} steps: {listed}{more}.")
     if surface.infimum is not None:
         target = 0.01
         reached = []
@@ -582,19 +642,19 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
         if reached:
             step, name = min(reached)
             sentences.append(f"{name} is first to bring f − f* to 1% of its start, at step {step}.")
-    bowl = _quadratic(surface, _surface_settings(values))
-    if (
-        bowl is not None
-        and bowl.eigenvalues[0] > 0
-        and "GD" in results
-        and not _settings("GD", values)["weight_decay"]
-    ):
+    bowl = quadratic(values)
+    gd = methods(values).get("GD")
+    if bowl is not None and bowl.eigenvalues[0] > 0 and gd is not None and _theory(gd) is not None:
         limit = float(gd_limit(bowl.eigenvalues[-1]))
-        lr = _settings("GD", values)["lr"]
+        lr = gd.settings["lr"]
         verdict = "converges" if lr < limit else "cannot converge"
         sentences.append(
             f"GD {verdict}: its rate {number(lr)} is {number(lr / limit)} of the limit 2/λ₂ = {number(limit)}."
         )
+    clipped = {n: int(np.sum(np.any(r.raw != r.gradient, axis=-1)[:-1])) for n, r in results.items()}
+    if values["clip"] != NONE:
+        counts = ", ".join(f"{name} {count}" for name, count in clipped.items())
+        sentences.append(f"Steps of {steps} in which the gradient was clipped: {counts}.")
     gaps = [
         float(np.max(np.abs(gap - (results[n].value - (surface.infimum or 0.0))) / (1 + np.abs(gap))))
         for n, gap in exact.items()
@@ -607,29 +667,57 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
     return " ".join(sentences)
 
 
-def _describe(name: str, values: Values) -> str:
-    """State an optimizer's settings; those at PyTorch's default are left to the convention line."""
-    settings = _settings(name, values)
-    parts = [f"lr {number(settings['lr'])}"]
-    for knob in OPTIMIZERS[name].knobs:
-        if knob.name != "lr" and (settings[knob.name] != knob.default or knob.name == "momentum"):
-            parts.append(f"{knob.symbol or knob.name} {number(settings[knob.name])}")
-    return f"{name} " + " ".join(parts)
+def _points(surface: Surface, every: bool) -> pd.DataFrame:
+    """Return the listed minima inside the window, or all stationary points with what they are and their height."""
+    low_x, high_x, low_y, high_y = surface.window
+    found = [
+        p
+        for p in surface.stationary
+        if (every or p.kind == "minimum") and low_x <= p.point[0] <= high_x and low_y <= p.point[1] <= high_y
+    ]
+    if not found:
+        center = ((low_x + high_x) / 2, (low_y + high_y) / 2)
+        return rows(
+            x=[center[0]],
+            y=[center[1]],
+            value=0.0,
+            kind="minimum",
+            angle=45,
+            label="",
+            left="",
+            right="",
+            shown=False,
+        )
+    labels = [("global " if p.is_global else "local " if p.kind == "minimum" else "") + p.kind for p in found]
+    named_ = every and len(found) <= _LABELED
+    names = [f"{p.kind} {number(p.value)}" if named_ else "" for p in found]
+    middle = (low_x + high_x) / 2  # a name stands on the side that has room for it
+    return rows(
+        x=[p.point[0] for p in found],
+        y=[p.point[1] for p in found],
+        value=[p.value for p in found],
+        kind=[p.kind for p in found],
+        angle=[45 if p.kind == "minimum" else 0 for p in found],
+        label=labels,
+        left=[name if p.point[0] <= middle else "" for name, p in zip(names, found, strict=True)],
+        right=[name if p.point[0] > middle else "" for name, p in zip(names, found, strict=True)],
+        shown=True,
+    )
 
 
-def _place(values: Values) -> str:
-    surface = SURFACES[word(values, "surface")]
-    knobs = [f"{k.symbol or k.name} = {number(real(values, k.name))}{k.unit}" for k in surface.knobs]
-    start = f"start ({number(real(values, 'start_x'), 6)}, {number(real(values, 'start_y'), 6)})"
-    return ", ".join([surface.name, *knobs, start])
+def _hidden(like: Part, nothing: pd.DataFrame) -> Part:
+    """Return a row that draws nothing, of the types of a part."""
+    return {name: np.asarray(nothing[name].iloc[:1]).astype(np.asarray(like[name]).dtype) for name in like}
 
 
 def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, Array]) -> Figure:
-    surface = SURFACES[word(values, "surface")]
+    surface = surface_of(values)
     steps = whole(values, "steps")
-    settings = tuple(sorted(_surface_settings(values).items()))
-    picture, isolines = _background(surface.name, settings)
-    pieces = [_path_rows(name, result, surface, steps) for name, result in results.items()]
+    picture, isolines = _background(surface_key(values))
+    shown = methods(values)
+    pieces = [_path_rows(shown[name], result, surface, steps) for name, result in results.items()]
+    arrows = [_arrow_rows(shown[name], result, surface, steps) for name, result in results.items()]
+    arrows = [part for part in arrows if len(part["x"])]  # type: ignore[arg-type]
     x, y = real(values, "start_x"), real(values, "start_y")
     paths = [path for path, _ in pieces if len(path["x"])]  # type: ignore[arg-type]
     exits = [exit_ for _, exit_ in pieces if len(exit_["x"])]  # type: ignore[arg-type]
@@ -637,81 +725,75 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
     center = ((surface.window[0] + surface.window[1]) / 2, (surface.window[2] + surface.window[3]) / 2)
     nothing = rows(
         x=[center[0]], y=[center[1]], step=-1, piece=0, order=0, border=True, dot=False, name="", slot=theme.MUTED,
-        dash=0, last=steps, label="", line=0, vertex=0, value=0.0, shown=False,
+        drawn=False, dash=0, last=steps, label="", line=0, vertex=0, shown=False,
+        next_x=center[0], next_y=center[1], tip_x=center[0], tip_y=center[1], downhill=0.0, ahead=0.0,
     )  # fmt: skip
     curves = _curves(results, surface, values)
     window = surface.window
-    minima = [
-        m
-        for m in surface.minima
-        if window[0] <= m.point[0] <= window[1] and window[2] <= m.point[1] <= window[3]
-    ]
     start_inside = window[0] <= x <= window[1] and window[2] <= y <= window[3]
     panel = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
-    listed = "; ".join(_describe(name, values) for name in results)
+    marked = " All listed stationary points are marked." if values["points"] else ""
+    listed = "; ".join(describe(method) for method in shown.values())
     return Figure(
         name="optimizers/trajectories",
         build=_spec,
         data={
             "raster": picture,
             "isolines": isolines if len(isolines) else nothing,
-            "path": rows(*paths) if paths else nothing,
+            "path": rows(*paths, _hidden(paths[0], nothing)) if paths else nothing,
+            "arrows": rows(*arrows, _hidden(arrows[0], nothing)) if arrows else nothing,
             "exits": rows(*exits) if exits else nothing,
             "start": rows(x=[x], y=[y], shown=True) if start_inside else nothing,
-            "minima": rows(
-                x=[m.point[0] for m in minima],
-                y=[m.point[1] for m in minima],
-                value=[m.value for m in minima],
-                label=["global" if m.is_global else "local" for m in minima],
-                shown=True,
-            )
-            if minima
-            else nothing,
+            "points": _points(surface, bool(values["points"])),
             "theory": _theory_rows(exact, curves["curve"]),
-            "titles": rows(text=[panel]),
+            "titles": rows(text=[panel, "; ".join(conditions(values))], panel=["right", "left"]),
             **curves,
         },
         title=f"Paths on {surface.name}",
         caption=(
-            f"{_place(values)}; {steps} steps. {listed}. PyTorch's conventions; knobs not named are at its defaults. "
-            "Rates chosen for this picture, not tuned fairly."
+            f"{place(values)}; {steps} steps. {listed}. {stated(values)}{marked} "
+            "Rates chosen for this picture, not tuned fairly: see Fair."
         ),
         key=(
-            "Ring: start. Crosses: minima. Big dots: the scrubbed step. × with a number: the step at which a path leaves "
-            "the window. ↑ or ↓ with a number: the last step of a curve inside its panel. Small dots: closed form. "
-            "Click the surface to move the start."
+            "Ring: start. Crosses: minima; diamonds: saddles; triangles: maxima. Big dots: the scrubbed step, with the "
+            "next step as an arrow and the direction of −g as a dashed one. × with a number: the step at which a path "
+            "leaves the window. ↑ or ↓ with a number: the last step of a curve inside its panel; ∞: the "
+            "step at which a run is no longer finite. Small dots: closed form."
         ),
+        hint="Click the surface to move the start.",
+        play=True,
         alt="Left: paths of the chosen optimizers over a loss surface. Right: how far above the minimum they are.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},
         click="start",
     )
 
 
+def _vector(value: Array) -> str:
+    """Write a vector for a formula."""
+    return "(" + r",\ ".join(latex(float(v)).strip("()") for v in value) + ")"
+
+
 def _why(values: Values, results: Mapping[str, Descent]) -> str:
-    surface = SURFACES[word(values, "surface")]
+    surface = surface_of(values)
     lines = [
         f"The surface is $f(x, y) = {surface.formula}$ ({surface.source}). {surface.note}",
         "Every rule sees only the gradient at the point where it stands, and moves by its own step:",
     ]
-    bowl = _quadratic(surface, _surface_settings(values))
-    for name, result in results.items():
-        entry = OPTIMIZERS[name]
+    bowl = quadratic(values)
+    for name, method in methods(values).items():
+        entry, result = method.entry, results[name]
         first, move = result.gradient[0], result.path[1] - result.path[0]
         lines.append(
-            f"**{name}** ({_describe(name, values).removeprefix(name).strip()}): ${entry.update_rule}$  \n"
-            f"At the start $g = ({latex(first[0])},\\ {latex(first[1])})$ and the first step is "
-            f"$({latex(move[0])},\\ {latex(move[1])})$. {entry.convention}."
+            f"**{name}** ({describe(method).removeprefix(name).strip()}): ${entry.update_rule}$  \n"
+            f"At the start $g = {_vector(first)}$ and the first step is "
+            f"${_vector(move)}$. {entry.convention}."
         )
-        settings = _settings(name, values)
-        plain = (
-            not settings["weight_decay"] and not settings.get("dampening") and settings.get("momentum", 0) < 1
-        )
-        if bowl is not None and bowl.eigenvalues[0] > 0 and entry.linear is not None and plain:
-            linear = entry.linear
-            limit = float(linear.limit(float(bowl.eigenvalues[-1]), settings))
-            rate = linear.rates(bowl.eigenvalues, settings)
+        linear = _theory(method)
+        if bowl is not None and bowl.eigenvalues[0] > 0 and linear is not None:
+            limit = float(linear.limit(float(bowl.eigenvalues[-1]), method.settings))
+            rate = linear.rates(bowl.eigenvalues, method.settings)
             lines.append(
-                f"On this quadratic with $\\lambda = ({latex(bowl.eigenvalues[0])},\\ {latex(bowl.eigenvalues[1])})$ it "
+                f"On this quadratic with $\\lambda = {_vector(bowl.eigenvalues)}$ it "
                 f"converges for rates below ${linear.formula} = {latex(limit)}$. In the long run the two "
                 f"eigencomponents are multiplied by {number(rate[0], 4)} and {number(rate[1], 4)} a step."
             )
@@ -722,14 +804,17 @@ def make(values: Values) -> View:
     """Run the chosen optimizers and draw them."""
     results = run(values)
     exact = _exact(values, results)
-    surface = SURFACES[word(values, "surface")]
+    surface = surface_of(values)
     return View(
         figure=_figure(values, results, exact),
         reading=_reading(results, exact, values),
         why=_why(values, results),
         events=_events(results, surface, values),
+        tabs=tuple(section.tab(values) for section in SECTIONS),
     )
 
+
+_TAB_KNOBS = tuple(knob for section in SECTIONS for knob in section.knobs)
 
 # The mirror image of the canonical start, somewhat nearer: turned, all four paths stay in the window. The number of
 # steps a linear rule needs depends on neither.
@@ -812,13 +897,15 @@ TOPIC = Topic(
     title="Optimizers",
     question="Which path does each rule take, and why?",
     icon=":material/route:",
-    knobs=_knobs(),
+    knobs={**KNOBS, **{knob.name: knob for knob in _TAB_KNOBS}},
     scenarios=SCENARIOS,
     make=make,
     layout=_layout,
-    complete=_complete,
+    complete=complete,
     offers=_offers,
-    depends=("surface",),
-    free=("edit",),
+    presets=_presets,
+    depends=("surface", "twin", "formula", "extent"),
+    free=("edit", "points", "seed", *(knob.name for knob in _TAB_KNOBS)),
+    tabs=tuple(section.name for section in SECTIONS),
     click=_click,
 )

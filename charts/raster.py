@@ -26,20 +26,29 @@ def grid(window: Window, size: int) -> tuple[Array, Array, Array]:
 def depth(values: Array, lowest: float) -> Array:
     """Map losses to [0, 1] on a log scale above the lowest value, so that valleys keep their shape.
 
-    The scale spans from the lowest 0.5 % of the values to the largest, at most seven decades.
+    The scale spans from the lowest 0.5 % of the values to the largest, at most seven decades. NaN stays NaN; ∞ is at
+    the top and −∞ at the bottom.
     """
-    above = np.asarray(values, float) - lowest
-    top = float(above.max())
+    above = np.asarray(values, float)
+    above = np.where(np.isinf(above), above, above - lowest)
+    finite = above[np.isfinite(above)]
+    top = float(finite.max()) if finite.size else 0.0
     if not top > 0:
-        return np.zeros_like(above)
-    floor = min(max(float(np.quantile(above, 0.005)), top * 1e-7), top / 10)  # a plateau still stands out
-    result: Array = np.clip(np.log(np.maximum(above, floor) / floor) / np.log(top / floor), 0.0, 1.0)
+        return np.where(np.isfinite(above), 0.0, np.where(above > 0, 1.0, np.where(above < 0, 0.0, np.nan)))
+    floor = min(max(float(np.quantile(finite, 0.005)), top * 1e-7), top / 10)  # a plateau still stands out
+    above = np.clip(above, floor, top)
+    result: Array = np.clip(np.log(above / floor) / np.log(top / floor), 0.0, 1.0)
     return result
 
 
 def image(levels: Array) -> str:
-    """Return levels in [0, 1], rows from low y to high y, as a PNG data URI whose opacity is the level."""
+    """Return levels in [0, 1], rows from low y to high y, as a PNG data URI whose opacity is the level.
+
+    Where there is no number, the picture is hatched.
+    """
     height, width = levels.shape
+    hatched = np.add.outer(np.arange(height), np.arange(width)) % 6 < 2
+    levels = np.where(np.isnan(levels), hatched.astype(float), levels)
     red, green, blue = (int(theme.RASTER[i : i + 2], 16) for i in (1, 3, 5))
     pixels = np.empty((height, width, 4), np.uint8)
     pixels[..., :3] = red, green, blue
@@ -138,6 +147,23 @@ def clip_path(path: Array, window: Window) -> tuple[Array, Array, Array, Array]:
     if not points:
         return np.empty((0, 2)), np.empty(0, int), np.empty(0, int), np.empty(0, bool)
     return np.clip(np.array(points), low, high), np.array(steps), np.array(pieces), np.array(border)
+
+
+def shorten(start: Array, end: Array, window: Window) -> Array:
+    """Return where moves from inside a window end, or where they cross its border: (n, 2), (n, 2) → (n, 2).
+
+    Raises:
+        ValueError: a start is outside the window.
+    """
+    low, high = np.array([window[0], window[2]]), np.array([window[1], window[3]])
+    if not ((start >= low) & (start <= high)).all():
+        raise ValueError("a move to be shortened needs to start inside the window")
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        move = end - start
+        room = np.where(move > 0, high - start, low - start) / np.where(move == 0, 1, move)
+        share = np.minimum(np.where(move == 0, 1, room).min(axis=1, keepdims=True), 1)
+        result: Array = np.clip(np.where(share < 1, start + share * move, end), low, high)
+    return result
 
 
 class _Crossing(NamedTuple):

@@ -171,7 +171,8 @@ class Topic:
 
     ``make(values)`` computes and draws; ``layout(values)`` says which knobs the panel shows; ``complete`` fills
     in what a link leaves out, where one default depends on another value; ``offers`` narrows a control
-    to what is sensible beside the other values; ``depends`` names the knobs whose change resets such defaults;
+    to what is sensible beside the other values; ``presets`` offers, by the title of a group, buttons that set several
+    of its knobs; ``depends`` names the knobs whose change resets such defaults;
     ``tabs`` names the topic's own tabs, as ``make`` returns them;
     ``free`` names the knobs that a scenario leaves open unless it sets them (the seed, what is being edited);
     ``click`` turns a click on the main figure into values; ``code`` says whether views come with programs;
@@ -189,6 +190,7 @@ class Topic:
     layout: Callable[[Values], tuple[Group, ...]]
     complete: Callable[[Values], dict[str, Value]] = dict
     offers: Callable[[Values], Mapping[str, tuple[str, ...]]] = lambda _: {}
+    presets: Callable[[Values], Mapping[str, Mapping[str, Values]]] = lambda _: {}
     depends: tuple[str, ...] = ()
     free: tuple[str, ...] = ("seed",)
     tabs: tuple[str, ...] = ()

@@ -1,13 +1,13 @@
 """Knobs: the named, bounded values that controls, links, the command line and tests share."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal, Protocol
 
 Value = float | int | bool | str | tuple[str, ...]
-Kind = Literal["float", "int", "bool", "choice", "choices"]
+Kind = Literal["float", "int", "bool", "choice", "choices", "text"]
 
 _LONGEST_QUOTE = 40
 
@@ -28,7 +28,8 @@ class Knob:
 
     ``low`` and ``high`` are hard limits, both inclusive. ``step`` is only the grain of a control: a link
     or a command may name any value in between. ``aliases`` maps names that a choice once had to its name
-    of today, so that old links live on.
+    of today, so that old links live on. A text is handed to ``reader``, which raises ``ValueError`` with
+    what is wrong in it; ``most`` is how many characters it may have.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Knob:
     help: str = ""
     symbol: str = ""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    reader: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a default that the knob itself would refuse."""
@@ -60,6 +62,8 @@ class Knob:
         if self.kind == "choices":
             limit = f"up to {self.most}" if self.most else "any"
             return f"{limit} of " + ", ".join(self.choices)
+        if self.kind == "text":
+            return f"a text of up to {self.most} characters"
         noun = "a whole number" if self.kind == "int" else "a number"
         return f"{noun} from {number(self.low)} to {number(self.high)}"
 
@@ -77,11 +81,23 @@ class Knob:
             raise self._refuse(value)
         return found.pop()
 
+    def _read(self, value: object) -> str:
+        """Check a text with the reader, whose complaint goes into the message."""
+        if not isinstance(value, str) or len(value) > self.most:
+            raise self._refuse(value)
+        if self.reader is not None:
+            try:
+                self.reader(value)
+            except ValueError as error:
+                raise KnobError(f"{self.name} = {quote(value)}: {error}") from None
+        return value
+
     def check(self, value: object) -> Value:
         """Return ``value`` in the knob's own type.
 
         Raises:
-            KnobError: wrong type, not finite, outside [low, high], or not among the choices.
+            KnobError: wrong type, not finite, outside [low, high], not among the choices, or a text that the
+                reader refuses.
         """
         if self.kind == "bool":
             if isinstance(value, bool):
@@ -89,6 +105,8 @@ class Knob:
             raise self._refuse(value)
         if self.kind == "choice":
             return self._choice(value)
+        if self.kind == "text":
+            return self._read(value)
         if self.kind == "choices":
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise self._refuse(value)
@@ -126,7 +144,7 @@ class Knob:
             if word in ("false", "0", "no", "off"):
                 return False
             raise self._refuse(text)
-        if self.kind == "choice":
+        if self.kind in ("choice", "text"):
             return self.check(text)
         clean = text.strip().replace("\u2212", "-")
         if "_" in clean or not clean.isascii() or len(clean) > 64:  # float() would take 1_000 and ３

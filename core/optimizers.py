@@ -1,46 +1,41 @@
 """Optimizers: each one a pure pair ``init(w) → state``, ``update(grad, state, w) → (step, state)``.
 
-The caller moves: w_new = w + step. Nothing is changed in place, so a state can be kept, plotted or replayed.
-Gradients and points have shape (..., d). A knob is a number or an array of shape S that broadcasts over the
-leading axes of w, as ``knob[..., None]``: one run covers many starts, a grid of learning rates, or both.
-
-Every rule follows PyTorch (``torch.optim``, float64 trajectories agree) and has three properties: float32
-points and knobs give float32 steps; where every gradient so far was exactly 0, the step is exactly 0 (0/0
-counts as 0 when eps is 0), apart from weight decay; overflow gives inf or NaN, never a warning or a clipped
-step.
+The registry of the rules in ``core.optimizer_rules``, which says what they share: shapes, knobs that broadcast,
+float types, what happens at 0/0 and at overflow. The knobs' defaults are PyTorch's; of a rule that PyTorch lacks, those
+of the reference that its ``convention`` names.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from core import optimizer_rules as rules
 from core.knobs import Knob
+from core.optimizer_rules import CONVENTIONS, Array, Number, Rule, State
 from core.quadratic import GD_THEORY, HEAVY_BALL_THEORY, NESTEROV_THEORY, LinearTheory
 
-Array = NDArray[np.floating[Any]]
-Number = float | Array
-State = Any  # a NamedTuple of arrays and numbers, each rule its own
+__all__ = [
+    "CONVENTIONS", "OPTIMIZERS", "Array", "Number", "Optimizer", "Rule", "State", "suggested_lr",
+]  # fmt: skip
 
+Settings = Mapping[str, float | bool]
 
-class Rule(NamedTuple):
-    """An optimizer with its knobs set.
-
-    ``init(w)`` → state; ``update(grad, state, w)`` → (step, state) with w_new = w + step.
-    """
-
-    init: Callable[[Array], State]
-    update: Callable[[Array, State, Array], tuple[Array, State]]
+_NO_DEFAULT_LR = ("optax",)  # its optimizers must be given one
 
 
 @dataclass(frozen=True)
 class Optimizer:
     """An entry of the registry.
 
-    ``build`` takes the knobs by keyword; their defaults are PyTorch's. ``lr_unit`` says what lr means, and
+    ``build(convention="PyTorch", **knobs)`` → ``Rule``; it takes the knobs by keyword and one of ``CONVENTIONS``.
+    ``update_rule`` and ``convention`` describe the default form, ``conventions`` says in one line each how another
+    framework's formula differs. ``defaults`` holds, for each framework that has the optimizer, what it sets the knobs
+    to if nobody says otherwise: a knob that the framework lacks is at what it amounts to there, a learning rate that
+    must be given (optax) is left out, and momentum, which is 0 in every framework, stays at ours.
+
+    ``torch`` is the line that makes it in PyTorch, "" where ``torch.optim`` lacks it. ``lr_unit`` says what lr means, and
     ``lr_factor`` turns it into a first guess on a surface (see ``suggested_lr``): "curvature" multiplies a
     gradient, so lr scales with 1/curvature; "length" is about the length of a step, so lr scales with the
     distance to go; "free" has no unit. ``aliases`` are other spellings and names it once had, for links. ``linear`` is
@@ -58,6 +53,26 @@ class Optimizer:
     lr_factor: float
     aliases: tuple[str, ...] = ()
     linear: LinearTheory | None = None
+    conventions: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    defaults: Mapping[str, Settings] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        """Complete the defaults, given as what differs from the knobs' own."""
+        own = {knob.name: knob.default for knob in self.knobs}
+        full = {
+            framework: MappingProxyType({
+                name: value
+                for name, value in {**own, **given}.items()
+                if name != "lr" or framework not in _NO_DEFAULT_LR
+            })
+            for framework, given in self.defaults.items()
+        }  # fmt: skip
+        object.__setattr__(self, "defaults", MappingProxyType(full))
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """The conventions whose formula differs from the default's."""
+        return tuple(self.conventions)
 
 
 def suggested_lr(optimizer: Optimizer, rate: float, width: float) -> float:
@@ -76,375 +91,6 @@ def suggested_lr(optimizer: Optimizer, rate: float, width: float) -> float:
             raise ValueError(f"{name} = {value}: needs a number above 0")
     unit = {"curvature": rate, "length": width, "free": 1.0}[optimizer.lr_unit]
     return float(f"{optimizer.lr_factor * unit:.2g}")
-
-
-# Shared parts of the rules
-
-_LIMIT: dict[str, Literal["<", "≤"]] = {"beta1": "<", "beta2": "<", "dampening": "≤", "rho": "≤"}
-
-
-def _columns(**knobs: Number) -> list[Number]:
-    """Check the knobs, each finite, ≥ 0 and in its range; give arrays a last axis, for the coordinates."""
-    columns: list[Number] = []
-    for name, value in knobs.items():
-        array = np.asarray(value)
-        if array.dtype.kind != "f":
-            array = np.asarray(value, dtype=np.float64)
-        limit = _LIMIT.get(name)
-        allowed = np.isfinite(array) & (array >= 0)
-        if limit:
-            allowed &= array < 1 if limit == "<" else array <= 1
-        if not np.all(allowed):
-            needs = f"≥ 0 and {limit} 1" if limit else "≥ 0"
-            raise ValueError(f"{name} = {array[~allowed].flat[0]}: needs a finite number {needs}")
-        # A Python float, unlike a NumPy scalar, leaves float32 arrays float32.
-        columns.append(array[..., None] if array.ndim else float(array))
-    return columns
-
-
-def _zeros(w: Array, *knobs: Number) -> Array:
-    """Return zeros of the shape and type that w takes once it has met these knobs."""
-    w = np.asarray(w)
-    return np.zeros(np.broadcast_shapes(w.shape, *map(np.shape, knobs)), np.result_type(w, *knobs))
-
-
-def _rule(init: Callable[[Array], State], update: Callable[[Array, State, Array], Any]) -> Rule:
-    """Pair the two functions; a diverging run overflows, and that is a result, not a warning."""
-    return Rule(init, np.errstate(all="ignore")(update))
-
-
-def _l2(weight_decay: Number) -> Callable[[Array, Array], Array]:
-    """Return (grad, w) → gradient of the loss plus ½ · weight_decay · ‖w‖²."""
-    if np.any(weight_decay):
-        return lambda grad, w: grad + weight_decay * w
-    return lambda grad, w: grad
-
-
-def _quotient(eps: Number) -> Callable[[Array, Array], Array]:
-    """Return the division whose denominator contains eps; where eps may vanish, 0/0 is 0."""
-    if np.all(eps >= np.finfo(np.float32).tiny):
-        return np.divide
-    return lambda a, b: np.where((a == 0) & (b == 0), 0.0, a / b)
-
-
-# Gradient descent and momentum
-
-
-class NoState(NamedTuple):
-    """Plain gradient descent remembers nothing."""
-
-
-class MomentumState(NamedTuple):
-    """velocity (..., d): the decayed sum of gradients, without lr; t: steps taken."""
-
-    velocity: Array
-    t: int
-
-
-def _gd(*, lr: Number = 1e-3, weight_decay: Number = 0.0) -> Rule:
-    """Gradient descent: w ← w − lr·g (Cauchy, 1847)."""
-    lr, weight_decay = _columns(lr=lr, weight_decay=weight_decay)
-    regularized = _l2(weight_decay)
-
-    def init(w: Array) -> NoState:
-        return NoState()
-
-    def update(grad: Array, state: NoState, w: Array) -> tuple[Array, NoState]:
-        return -lr * regularized(grad, w), state
-
-    return _rule(init, update)
-
-
-def _momentum(
-    *, lr: Number = 1e-3, momentum: Number = 0.9, dampening: Number = 0.0, weight_decay: Number = 0.0
-) -> Rule:
-    """Heavy ball: v ← μv + (1−dampening)g, w ← w − lr·v, with v = g at the first step (Polyak, 1964)."""
-    lr, momentum, dampening, weight_decay = _columns(
-        lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay
-    )
-    regularized = _l2(weight_decay)
-    # PyTorch without momentum ignores dampening altogether.
-    share = 1 - dampening * (momentum != 0)
-    damped = np.any(share != 1)
-
-    def init(w: Array) -> MomentumState:
-        return MomentumState(_zeros(w, lr, momentum, dampening, weight_decay), 0)
-
-    def update(grad: Array, state: MomentumState, w: Array) -> tuple[Array, MomentumState]:
-        g = regularized(grad, w)
-        if damped and state.t > 0:
-            g = share * g
-        velocity = momentum * state.velocity + g
-        return -lr * velocity, MomentumState(velocity, state.t + 1)
-
-    return _rule(init, update)
-
-
-def _nesterov(*, lr: Number = 1e-3, momentum: Number = 0.9, weight_decay: Number = 0.0) -> Rule:
-    """Nesterov's momentum, PyTorch form: v ← μv + g, w ← w − lr(g + μv) (Nesterov, 1983)."""
-    lr, momentum, weight_decay = _columns(lr=lr, momentum=momentum, weight_decay=weight_decay)
-    regularized = _l2(weight_decay)
-
-    def init(w: Array) -> MomentumState:
-        return MomentumState(_zeros(w, lr, momentum, weight_decay), 0)
-
-    def update(grad: Array, state: MomentumState, w: Array) -> tuple[Array, MomentumState]:
-        g = regularized(grad, w)
-        velocity = momentum * state.velocity + g
-        return -lr * (g + momentum * velocity), MomentumState(velocity, state.t + 1)
-
-    return _rule(init, update)
-
-
-# Steps divided by the size of past gradients
-
-
-class AdaGradState(NamedTuple):
-    """total (..., d): the sum of squared gradients; t: steps taken."""
-
-    total: Array
-    t: int
-
-
-class AdaDeltaState(NamedTuple):
-    """square_average, step_average (..., d): moving averages of g² and of squared steps (before lr)."""
-
-    square_average: Array
-    step_average: Array
-
-
-class RMSPropState(NamedTuple):
-    """square_average (..., d): moving average of g²; velocity (..., d): momentum of the divided gradients."""
-
-    square_average: Array
-    velocity: Array
-
-
-def _adagrad(
-    *,
-    lr: Number = 1e-2,
-    lr_decay: Number = 0.0,
-    initial_accumulator: Number = 0.0,
-    eps: Number = 1e-10,
-    weight_decay: Number = 0.0,
-) -> Rule:
-    """AdaGrad: G ← G + g², w ← w − lr·g/(√G + eps) (Duchi, Hazan, Singer, 2011)."""
-    lr, lr_decay, initial_accumulator, eps, weight_decay = _columns(
-        lr=lr, lr_decay=lr_decay, initial_accumulator=initial_accumulator, eps=eps, weight_decay=weight_decay
-    )
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-
-    def init(w: Array) -> AdaGradState:
-        zeros = _zeros(w, lr, lr_decay, initial_accumulator, eps, weight_decay)
-        return AdaGradState(zeros + initial_accumulator, 0)
-
-    def update(grad: Array, state: AdaGradState, w: Array) -> tuple[Array, AdaGradState]:
-        g = regularized(grad, w)
-        total = state.total + g * g
-        rate = lr / (1 + state.t * lr_decay)
-        return -rate * quotient(g, np.sqrt(total) + eps), AdaGradState(total, state.t + 1)
-
-    return _rule(init, update)
-
-
-def _adadelta(*, lr: Number = 1.0, rho: Number = 0.9, eps: Number = 1e-6, weight_decay: Number = 0.0) -> Rule:
-    """AdaDelta: the step's own scale replaces the learning rate (Zeiler, 2012)."""
-    lr, rho, eps, weight_decay = _columns(lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-    fresh = 1 - rho
-
-    def init(w: Array) -> AdaDeltaState:
-        zeros = _zeros(w, lr, rho, eps, weight_decay)
-        return AdaDeltaState(zeros, zeros)
-
-    def update(grad: Array, state: AdaDeltaState, w: Array) -> tuple[Array, AdaDeltaState]:
-        g = regularized(grad, w)
-        square = rho * state.square_average + fresh * (g * g)
-        delta = quotient(np.sqrt(state.step_average + eps) * g, np.sqrt(square + eps))
-        return -lr * delta, AdaDeltaState(square, rho * state.step_average + fresh * (delta * delta))
-
-    return _rule(init, update)
-
-
-def _rmsprop(
-    *,
-    lr: Number = 1e-2,
-    rho: Number = 0.99,
-    momentum: Number = 0.0,
-    eps: Number = 1e-8,
-    weight_decay: Number = 0.0,
-) -> Rule:
-    """RMSProp: s ← ρs + (1−ρ)g², w ← w − lr·g/(√s + eps) (Tieleman, Hinton, 2012)."""
-    lr, rho, momentum, eps, weight_decay = _columns(
-        lr=lr, rho=rho, momentum=momentum, eps=eps, weight_decay=weight_decay
-    )
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-    fresh, rolling = 1 - rho, np.any(momentum)
-
-    def init(w: Array) -> RMSPropState:
-        zeros = _zeros(w, lr, rho, momentum, eps, weight_decay)
-        return RMSPropState(zeros, zeros)
-
-    def update(grad: Array, state: RMSPropState, w: Array) -> tuple[Array, RMSPropState]:
-        g = regularized(grad, w)
-        square = rho * state.square_average + fresh * (g * g)
-        velocity = quotient(g, np.sqrt(square) + eps)
-        if rolling:
-            velocity = momentum * state.velocity + velocity
-        return -lr * velocity, RMSPropState(square, velocity)
-
-    return _rule(init, update)
-
-
-# Adam and its relatives
-
-
-class AdamState(NamedTuple):
-    """m, v (..., d): moving averages of g and g², not bias-corrected; t: steps taken."""
-
-    m: Array
-    v: Array
-    t: int
-
-
-class AMSGradState(NamedTuple):
-    """m, v as in Adam; v_max (..., d): the largest v so far; t: steps taken."""
-
-    m: Array
-    v: Array
-    v_max: Array
-    t: int
-
-
-class NadamState(NamedTuple):
-    """m, v as in Adam; mu_product: the product of the momenta μ₁…μ_t; t: steps taken."""
-
-    m: Array
-    v: Array
-    mu_product: Number
-    t: int
-
-
-def _adam(
-    *,
-    lr: Number = 1e-3,
-    beta1: Number = 0.9,
-    beta2: Number = 0.999,
-    eps: Number = 1e-8,
-    weight_decay: Number = 0.0,
-) -> Rule:
-    """Adam: w ← w − lr·m̂/(√v̂ + eps), m̂ and v̂ bias-corrected (Kingma, Ba, 2015)."""
-    lr, beta1, beta2, eps, weight_decay = _columns(
-        lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay
-    )
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-    fresh1, fresh2 = 1 - beta1, 1 - beta2
-
-    def init(w: Array) -> AdamState:
-        zeros = _zeros(w, lr, beta1, beta2, eps, weight_decay)
-        return AdamState(zeros, zeros, 0)
-
-    def update(grad: Array, state: AdamState, w: Array) -> tuple[Array, AdamState]:
-        g = regularized(grad, w)
-        t = state.t + 1
-        m = beta1 * state.m + fresh1 * g
-        v = beta2 * state.v + fresh2 * (g * g)
-        root = np.sqrt(v) / (1 - beta2**t) ** 0.5
-        return -lr / (1 - beta1**t) * quotient(m, root + eps), AdamState(m, v, t)
-
-    return _rule(init, update)
-
-
-def _adamw(
-    *,
-    lr: Number = 1e-3,
-    beta1: Number = 0.9,
-    beta2: Number = 0.999,
-    eps: Number = 1e-8,
-    weight_decay: Number = 1e-2,
-) -> Rule:
-    """AdamW: Adam's step, beside which w shrinks by 1 − lr·weight_decay (Loshchilov, Hutter, 2019)."""
-    adam = _adam(lr=lr, beta1=beta1, beta2=beta2, eps=eps)
-    lr, weight_decay = _columns(lr=lr, weight_decay=weight_decay)
-    shrink = lr * weight_decay
-    decays = np.any(shrink)
-
-    def init(w: Array) -> AdamState:
-        zeros = _zeros(adam.init(w).m, weight_decay)
-        return AdamState(zeros, zeros, 0)
-
-    def update(grad: Array, state: AdamState, w: Array) -> tuple[Array, AdamState]:
-        step, new = adam.update(grad, state, w)
-        return (step - shrink * w if decays else step), new
-
-    return _rule(init, update)
-
-
-def _amsgrad(
-    *,
-    lr: Number = 1e-3,
-    beta1: Number = 0.9,
-    beta2: Number = 0.999,
-    eps: Number = 1e-8,
-    weight_decay: Number = 0.0,
-) -> Rule:
-    """AMSGrad: Adam that divides by the root of the largest v so far (Reddi, Kale, Kumar, 2018)."""
-    lr, beta1, beta2, eps, weight_decay = _columns(
-        lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay
-    )
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-    fresh1, fresh2 = 1 - beta1, 1 - beta2
-
-    def init(w: Array) -> AMSGradState:
-        zeros = _zeros(w, lr, beta1, beta2, eps, weight_decay)
-        return AMSGradState(zeros, zeros, zeros, 0)
-
-    def update(grad: Array, state: AMSGradState, w: Array) -> tuple[Array, AMSGradState]:
-        g = regularized(grad, w)
-        t = state.t + 1
-        m = beta1 * state.m + fresh1 * g
-        v = beta2 * state.v + fresh2 * (g * g)
-        v_max = np.maximum(state.v_max, v)
-        root = np.sqrt(v_max) / (1 - beta2**t) ** 0.5
-        return -lr / (1 - beta1**t) * quotient(m, root + eps), AMSGradState(m, v, v_max, t)
-
-    return _rule(init, update)
-
-
-def _nadam(
-    *,
-    lr: Number = 2e-3,
-    beta1: Number = 0.9,
-    beta2: Number = 0.999,
-    momentum_decay: Number = 4e-3,
-    eps: Number = 1e-8,
-    weight_decay: Number = 0.0,
-) -> Rule:
-    """Nadam: Adam with Nesterov's look-ahead and momenta β₁(1 − ½·0.96^(t·decay)) (Dozat, 2016)."""
-    lr, beta1, beta2, momentum_decay, eps, weight_decay = _columns(
-        lr=lr, beta1=beta1, beta2=beta2, momentum_decay=momentum_decay, eps=eps, weight_decay=weight_decay
-    )
-    regularized, quotient = _l2(weight_decay), _quotient(eps)
-    fresh1, fresh2 = 1 - beta1, 1 - beta2
-
-    def init(w: Array) -> NadamState:
-        zeros = _zeros(w, lr, beta1, beta2, momentum_decay, eps, weight_decay)
-        one = 1 + 0 * (beta1 + momentum_decay)  # of the shape that the product of momenta will have
-        return NadamState(zeros, zeros, one, 0)
-
-    def update(grad: Array, state: NadamState, w: Array) -> tuple[Array, NadamState]:
-        g = regularized(grad, w)
-        t = state.t + 1
-        mu = beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
-        mu_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * momentum_decay))
-        product = state.mu_product * mu
-        m = beta1 * state.m + fresh1 * g
-        v = beta2 * state.v + fresh2 * (g * g)
-        ahead = (1 - mu) / (1 - product) * g + mu_next / (1 - product * mu_next) * m
-        step = -lr * quotient(ahead, np.sqrt(v / (1 - beta2**t)) + eps)
-        return step, NadamState(m, v, product, t)
-
-    return _rule(init, update)
 
 
 # The registry
@@ -501,11 +147,66 @@ _ACCUMULATOR = Knob(
     help="Where the sum of squared gradients starts; Keras and optax start at 0.1.",
 )  # fmt: skip
 
+_CENTERED = Knob(
+    "centered", "bool", False, label="Centered",
+    help="Divides by the spread of the gradients: the square of their average is taken from that of the squares.",
+)  # fmt: skip
+_BIAS_CORRECTION = Knob(
+    "bias_correction", "bool", True, label="Bias correction",
+    help="Divides both averages, which start at 0, by the weight that they have gathered so far.",
+)  # fmt: skip
+_NU = Knob(
+    "nu", "float", 0.7, label="Weight of the average", low=0.0, high=1.0, step=0.05, symbol="ν",
+    help="Share of the averaged gradient in the step; the rest is the gradient itself.",
+)  # fmt: skip
+_BETA3 = replace(
+    _BETA2, name="beta3", default=0.99, symbol="β₃",
+    help="Decay of the average of squares: it looks back about 1/(1 − β₃) steps.",
+)  # fmt: skip
+_FIRST_STEP = replace(
+    _lr(1e-2),
+    label="First step",
+    help="Length of the first step in every coordinate; later ones set their own.",
+)
+_ETA_MINUS = Knob(
+    "eta_minus", "float", 0.5, label="Shrinking", low=0.01, high=0.99, step=0.01, symbol="η⁻",
+    help="What a step is multiplied by when its gradient has changed sign.",
+)  # fmt: skip
+_ETA_PLUS = Knob(
+    "eta_plus", "float", 1.2, label="Growth", low=1.01, high=5.0, step=0.01, symbol="η⁺",
+    help="What a step is multiplied by when its gradient has kept its sign.",
+)  # fmt: skip
+_STEP_MIN = Knob(
+    "step_min", "float", 1e-6, label="Smallest step", low=0.0, high=1.0, log=True, symbol="Δ min",
+    help="No step of a coordinate is shorter, except one of 0.",
+)  # fmt: skip
+_STEP_MAX = Knob(
+    "step_max", "float", 50.0, label="Largest step", low=1e-3, high=1000.0, log=True, symbol="Δ max",
+    help="No step of a coordinate is longer.",
+)  # fmt: skip
+_ADAN_BETA2 = replace(
+    _BETA2, default=0.92, label="Memory of changes", high=0.9999, step=0.01,
+    help="Decay of the average of changes of the gradient, and the weight that they have in the step.",
+)  # fmt: skip
+_YOGI_BETA2 = replace(_BETA2, help="1 − β₂ is the share of g² by which v moves towards it in a step.")
+_YOGI_START = replace(
+    _ACCUMULATOR, default=1e-6, label="Initial v", low=0.0, high=1.0, log=True, step=None, symbol="v₀",
+    help="Where v starts.",
+)  # fmt: skip
+_PROXIMAL_DECAY = replace(
+    _WEIGHT_DECAY, help="Divides w by 1 + lr · weight decay after the step, apart from the gradient."
+)
+_LION_BETA2 = "Decay of the average of gradients between steps; the step itself looks at it with β₁."
+_BELIEF_BETA2 = "Decay of the average of squared surprises g − m: it looks back about 1/(1 − β₂) steps."
+_QHM_MOMENTUM = "Decay of the average of gradients: it looks back about 1/(1 − μ) steps."
+_NU2 = "Share of the averaged square in the denominator; the rest is the square of the gradient itself."
+_L2 = "weight decay is an L2 term added to g"
+
 _ENTRIES = (
     Optimizer(
         name="GD",
         aliases=("SGD",),
-        build=_gd,
+        build=rules.gd,
         knobs=(_lr(1e-3), _WEIGHT_DECAY),
         update_rule=r"w \leftarrow w - \eta\, g",
         source="Cauchy, Méthode générale pour la résolution des systèmes d'équations simultanées, 1847",
@@ -514,10 +215,11 @@ _ENTRIES = (
         lr_unit="curvature",
         lr_factor=1.0,
         linear=GD_THEORY,
+        defaults={"PyTorch": {}, "Keras": {"lr": 0.01}, "optax": {}},
     ),
     Optimizer(
         name="Momentum",
-        build=_momentum,
+        build=rules.heavy_ball,
         knobs=(_lr(1e-3), _MOMENTUM, _DAMPENING, _WEIGHT_DECAY),
         update_rule=r"v \leftarrow \mu v + (1-\tau)\, g,\quad w \leftarrow w - \eta\, v",
         source="Polyak, Some methods of speeding up the convergence of iteration methods, 1964",
@@ -529,10 +231,14 @@ _ENTRIES = (
         lr_unit="curvature",
         lr_factor=1 / 9,
         linear=HEAVY_BALL_THEORY,
+        conventions={
+            "Keras": "v ← μv + lr·g, w ← w − v: another path once lr changes; decoupled weight decay"
+        },
+        defaults={"PyTorch": {}, "Keras": {"lr": 0.01}, "optax": {}},
     ),
     Optimizer(
         name="Nesterov",
-        build=_nesterov,
+        build=rules.nesterov,
         knobs=(_lr(1e-3), _MOMENTUM, _WEIGHT_DECAY),
         update_rule=r"v \leftarrow \mu v + g,\quad w \leftarrow w - \eta\,(g + \mu v)",
         source="Nesterov, A method of solving a convex programming problem with rate O(1/k²), 1983",
@@ -541,11 +247,13 @@ _ENTRIES = (
         lr_unit="curvature",
         lr_factor=1 / 9,
         linear=NESTEROV_THEORY,
+        conventions={"Keras": "lr inside the velocity: another path once lr changes; decoupled weight decay"},
+        defaults={"PyTorch": {}, "Keras": {"lr": 0.01}, "optax": {}},
     ),
     Optimizer(
         name="AdaGrad",
         aliases=("Adagrad",),
-        build=_adagrad,
+        build=rules.adagrad,
         knobs=(_lr(1e-2), _LR_DECAY, _ACCUMULATOR, replace(_EPS, default=1e-10), _WEIGHT_DECAY),
         update_rule=(
             r"G \leftarrow G + g^2,\quad "
@@ -559,11 +267,20 @@ _ENTRIES = (
         convention="PyTorch: the sum starts at 0, eps outside the root (Keras, optax: 0.1, inside)",
         lr_unit="length",
         lr_factor=1 / 10,
+        conventions={
+            "Keras": "eps inside the root, √(G + ε); decoupled weight decay",
+            "optax": "eps inside the root, √(G + ε)",
+        },
+        defaults={
+            "PyTorch": {},
+            "Keras": {"lr": 1e-3, "initial_accumulator": 0.1, "eps": 1e-7},
+            "optax": {"initial_accumulator": 0.1, "eps": 1e-7},
+        },
     ),
     Optimizer(
         name="AdaDelta",
         aliases=("Adadelta",),
-        build=_adadelta,
+        build=rules.adadelta,
         knobs=(_lr(1.0, high=100.0), replace(_RHO, default=0.9), replace(_EPS, default=1e-6), _WEIGHT_DECAY),
         update_rule=(
             r"s \leftarrow \rho s + (1-\rho) g^2,\quad "
@@ -575,12 +292,14 @@ _ENTRIES = (
         convention="PyTorch: lr = 1 as in the paper, eps inside both roots (Keras' default lr is 0.001)",
         lr_unit="free",
         lr_factor=1.0,
+        conventions={"Keras": "decoupled weight decay"},
+        defaults={"PyTorch": {}, "Keras": {"lr": 1e-3, "rho": 0.95, "eps": 1e-7}, "optax": {}},
     ),
     Optimizer(
         name="RMSProp",
         aliases=("RMSprop",),
-        build=_rmsprop,
-        knobs=(_lr(1e-2), _RHO, replace(_MOMENTUM, default=0.0), _EPS, _WEIGHT_DECAY),
+        build=rules.rmsprop,
+        knobs=(_lr(1e-2), _RHO, replace(_MOMENTUM, default=0.0), _CENTERED, _EPS, _WEIGHT_DECAY),
         update_rule=(
             r"s \leftarrow \rho s + (1-\rho) g^2,\quad "
             r"v \leftarrow \mu v + \frac{g}{\sqrt{s} + \varepsilon},\quad w \leftarrow w - \eta\, v"
@@ -588,16 +307,21 @@ _ENTRIES = (
         source="Tieleman, Hinton, Lecture 6.5 of Neural Networks for Machine Learning, 2012",
         torch=(
             "torch.optim.RMSprop(params, lr=lr, alpha=rho, eps=eps, weight_decay=weight_decay, "
-            "momentum=momentum)"
+            "momentum=momentum, centered=centered)"
         ),
         convention="PyTorch: ρ is its alpha, 0.99, and eps outside the root (Keras, optax: 0.9, inside)",
         lr_unit="length",
         lr_factor=1 / 90,
+        conventions={
+            "Keras": "eps inside the root, √(s + ε); lr inside the velocity; decoupled weight decay",
+            "optax": "eps inside the root, √(s + ε); lr inside the velocity",
+        },
+        defaults={"PyTorch": {}, "Keras": {"lr": 1e-3, "rho": 0.9, "eps": 1e-7}, "optax": {"rho": 0.9}},
     ),
     Optimizer(
         name="Adam",
-        build=_adam,
-        knobs=(_lr(1e-3), _BETA1, _BETA2, _EPS, _WEIGHT_DECAY),
+        build=rules.adam,
+        knobs=(_lr(1e-3), _BETA1, _BETA2, _BIAS_CORRECTION, _EPS, _WEIGHT_DECAY),
         update_rule=(
             r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad "
             r"w \leftarrow w - \eta\,\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \varepsilon}"
@@ -607,10 +331,12 @@ _ENTRIES = (
         convention="PyTorch: eps beside the corrected root; weight decay is an L2 term (Keras: ε̂ = 1e-7)",
         lr_unit="length",
         lr_factor=1 / 30,
+        conventions={"Keras": "eps beside the raw root √v, the ε̂ of the paper; decoupled weight decay"},
+        defaults={"PyTorch": {}, "Keras": {"eps": 1e-7}, "optax": {}},
     ),
     Optimizer(
         name="AdamW",
-        build=_adamw,
+        build=rules.adamw,
         knobs=(_lr(1e-3), _BETA1, _BETA2, _EPS, _DECOUPLED_DECAY),
         update_rule=(
             r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad "
@@ -622,10 +348,16 @@ _ENTRIES = (
         convention="PyTorch: decoupled decay of lr · weight decay, 0.01 by default",
         lr_unit="length",
         lr_factor=1 / 30,
+        conventions={"Keras": "eps beside the raw root √v, the ε̂ of Adam's paper"},
+        defaults={
+            "PyTorch": {},
+            "Keras": {"eps": 1e-7, "weight_decay": 0.004},
+            "optax": {"weight_decay": 1e-4},
+        },
     ),
     Optimizer(
         name="AMSGrad",
-        build=_amsgrad,
+        build=rules.amsgrad,
         knobs=(_lr(1e-3), _BETA1, _BETA2, _EPS, _WEIGHT_DECAY),
         update_rule=(
             r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad "
@@ -640,11 +372,16 @@ _ENTRIES = (
         convention="PyTorch and Keras: largest raw v, then bias correction (optax: largest corrected v)",
         lr_unit="length",
         lr_factor=1 / 30,
+        conventions={
+            "Keras": "eps beside the raw root; decoupled weight decay",
+            "optax": "the largest bias-corrected v, not the largest raw v",
+        },
+        defaults={"PyTorch": {}, "Keras": {"eps": 1e-7}, "optax": {}},
     ),
     Optimizer(
         name="Nadam",
         aliases=("NAdam",),
-        build=_nadam,
+        build=rules.nadam,
         knobs=(_lr(2e-3), _BETA1, _BETA2, _MOMENTUM_DECAY, _EPS, _WEIGHT_DECAY),
         update_rule=(
             r"\mu_t = \beta_1\bigl(1 - \tfrac12\, 0.96^{t\psi}\bigr),\quad "
@@ -661,6 +398,211 @@ _ENTRIES = (
         convention="PyTorch: momentum β₁(1 − ½·0.96^(0.004t)) (Keras: 0.96^t; optax: constant β₁)",
         lr_unit="length",
         lr_factor=1 / 30,
+        conventions={
+            "Keras": "decoupled weight decay; its momentum schedule 0.96ᵗ is the setting ψ = 1",
+            "optax": "the momentum is β₁ at every step, without a schedule",
+        },
+        defaults={
+            "PyTorch": {},
+            "Keras": {"lr": 1e-3, "momentum_decay": 1.0, "eps": 1e-7},
+            "optax": {},
+        },
+    ),
+    Optimizer(
+        name="AdaMax",
+        aliases=("Adamax",),
+        build=rules.adamax,
+        knobs=(_lr(2e-3), _BETA1, _BETA2, _EPS, _WEIGHT_DECAY),
+        update_rule=(
+            r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad "
+            r"u \leftarrow \max(\beta_2 u,\ |g| + \varepsilon),\quad "
+            r"w \leftarrow w - \eta\,\frac{m/(1-\beta_1^t)}{u}"
+        ),
+        source="Kingma, Ba, Adam: a method for stochastic optimization, section 7, 2015",
+        torch="torch.optim.Adamax(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)",
+        convention="PyTorch: eps inside the maximum, |g| + ε (Keras: beside it, u + ε)",
+        lr_unit="length",
+        lr_factor=1 / 30,
+        conventions={"Keras": "u ← max(β₂u, |g|) and a division by u + ε; decoupled weight decay"},
+        defaults={"PyTorch": {}, "Keras": {"lr": 1e-3, "eps": 1e-7}, "optax": {}},
+    ),
+    Optimizer(
+        name="RAdam",
+        build=rules.radam,
+        knobs=(_lr(1e-3), _BETA1, _BETA2, _EPS, _WEIGHT_DECAY),
+        update_rule=(
+            r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad "
+            r"w \leftarrow w - \eta\,\frac{m}{1-\beta_1^t}\cdot\begin{cases}"
+            r"r_t\,\frac{\sqrt{1-\beta_2^t}}{\sqrt{v} + \varepsilon} & \rho_t > 5\\ 1 & \text{else}\end{cases},"
+            r"\quad r_t = \sqrt{\tfrac{(\rho_t-4)(\rho_t-2)\rho_\infty}{(\rho_\infty-4)(\rho_\infty-2)\rho_t}},"
+            r"\quad \rho_t = \rho_\infty - \tfrac{2t\beta_2^t}{1-\beta_2^t},"
+            r"\quad \rho_\infty = \tfrac{2}{1-\beta_2} - 1"
+        ),
+        source="Liu et al., On the variance of the adaptive learning rate and beyond, 2020",
+        torch="torch.optim.RAdam(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)",
+        convention="PyTorch: steps lr·m̂ while ρ_t ≤ 5, then r_t times Adam's with eps beside the raw root √v",
+        lr_unit="curvature",  # until it adapts, its steps are multiples of the gradient
+        lr_factor=1.5,
+        conventions={"optax": "adapts once ρ_t ≥ 5, with eps beside the corrected root"},
+        defaults={"PyTorch": {}, "optax": {}},
+    ),
+    Optimizer(
+        name="Lion",
+        build=rules.lion,
+        knobs=(
+            _lr(1e-4),
+            _BETA1,
+            replace(_BETA2, default=0.99, help=_LION_BETA2),
+            replace(_DECOUPLED_DECAY, default=0.0),
+        ),
+        update_rule=(
+            r"w \leftarrow (1-\eta\lambda)\,w - \eta\,\operatorname{sign}\bigl(\beta_1 m + (1-\beta_1) g\bigr),"
+            r"\quad m \leftarrow \beta_2 m + (1-\beta_2) g"
+        ),
+        source="Chen et al., Symbolic discovery of optimization algorithms, 2023",
+        torch="",
+        convention="The authors' reference, Keras and optax: the step looks at m before its update; decoupled decay",
+        lr_unit="length",
+        lr_factor=1 / 60,
+        defaults={"Keras": {"lr": 1e-3}, "optax": {"weight_decay": 1e-3}},
+    ),
+    Optimizer(
+        name="Rprop",
+        build=rules.rprop,
+        knobs=(_FIRST_STEP, _ETA_MINUS, _ETA_PLUS, _STEP_MIN, _STEP_MAX),
+        update_rule=(
+            r"\Delta \leftarrow \begin{cases}\eta^+ \Delta & g\,g_{-1} > 0\\ \eta^- \Delta,\ g \leftarrow 0 & "
+            r"g\,g_{-1} < 0\\ \Delta & \text{else}\end{cases}\quad "
+            r"\text{within } [\Delta_{\min}, \Delta_{\max}],\quad "
+            r"w \leftarrow w - \Delta\,\operatorname{sign}(g)"
+        ),
+        source="Riedmiller, Braun, A direct adaptive method for faster backpropagation learning, 1993",
+        torch=(
+            "torch.optim.Rprop(params, lr=lr, etas=(eta_minus, eta_plus), step_sizes=(step_min, step_max))"
+        ),
+        convention="PyTorch: after a change of sign a coordinate stands still for a step; lr is only the first step",
+        lr_unit="length",
+        lr_factor=1 / 90,
+        conventions={
+            "optax": "moves one step late; holds a step within its limits only when it grows or shrinks"
+        },
+        defaults={"PyTorch": {}, "optax": {}},
+    ),
+    Optimizer(
+        name="Sign descent",
+        aliases=("signSGD", "Sign SGD"),
+        build=rules.sign_descent,
+        knobs=(_lr(1e-3), _WEIGHT_DECAY),
+        update_rule=r"w \leftarrow w - \eta\,\operatorname{sign}(g)",
+        source="Bernstein et al., signSGD: compressed optimisation for non-convex problems, 2018",
+        torch="",
+        convention=f"optax (sign_sgd): sign(0) = 0; {_L2}",
+        lr_unit="length",
+        lr_factor=1 / 60,
+        defaults={"optax": {}},
+    ),
+    Optimizer(
+        name="AdaBelief",
+        build=rules.adabelief,
+        knobs=(
+            _lr(1e-3),
+            _BETA1,
+            replace(_BETA2, help=_BELIEF_BETA2),
+            replace(_EPS, default=1e-16),
+            replace(_DECOUPLED_DECAY, default=0.0),
+        ),
+        update_rule=(
+            r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad "
+            r"v \leftarrow \beta_2 v + (1-\beta_2) (g-m)^2 + \varepsilon,\quad "
+            r"w \leftarrow (1-\eta\lambda)\,w"
+            r" - \eta\,\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \varepsilon}"
+        ),
+        source="Zhuang et al., AdaBelief optimizer: adapting stepsizes by the belief in observed gradients, 2020",
+        torch="",
+        convention="The paper, and adabelief-pytorch with rectify=False: eps joins v at every step; decoupled decay",
+        lr_unit="length",
+        lr_factor=1 / 30,
+        conventions={"optax": f"{_L2}; eps is its eps and its eps_root"},
+        defaults={"optax": {}},
+    ),
+    Optimizer(
+        name="Adan",
+        build=rules.adan,
+        knobs=(_lr(1e-3), replace(_BETA1, default=0.98), _ADAN_BETA2, _BETA3, _EPS, _PROXIMAL_DECAY),
+        update_rule=(
+            r"\Delta = g - g_{-1},\quad m \leftarrow \beta_1 m + (1-\beta_1) g,\quad "
+            r"d \leftarrow \beta_2 d + (1-\beta_2)\,\Delta,\quad "
+            r"v \leftarrow \beta_3 v + (1-\beta_3)(g + \beta_2 \Delta)^2,\quad "
+            r"w \leftarrow \frac{1}{1+\eta\lambda}\Bigl(w - \eta\,\frac{m/(1-\beta_1^t) + \beta_2\,d/(1-\beta_2^t)}"
+            r"{\sqrt{v/(1-\beta_3^t)} + \varepsilon}\Bigr)"
+        ),
+        source="Xie et al., Adan: adaptive Nesterov momentum algorithm, 2022",
+        torch="",
+        convention="The authors' adan.py, whose β is 1 − β of the paper; w is divided by 1 + lr · weight decay",
+        lr_unit="length",
+        lr_factor=1 / 30,
+        conventions={
+            "optax": "weighs Δ and d by 1 − β₂ instead of β₂; eps inside the root as well; AdamW's weight decay"
+        },
+        defaults={"optax": {}},
+    ),
+    Optimizer(
+        name="QHM",
+        build=rules.qhm,
+        knobs=(
+            _lr(1.0),
+            replace(_MOMENTUM, default=0.999, high=0.9999, help=_QHM_MOMENTUM),
+            _NU,
+            _WEIGHT_DECAY,
+        ),
+        update_rule=(
+            r"m \leftarrow \mu m + (1-\mu)\, g,\quad w \leftarrow w - \eta\,\bigl((1-\nu)\, g + \nu\, m\bigr)"
+        ),
+        source="Ma, Yarats, Quasi-hyperbolic momentum and Adam for deep learning, 2019",
+        torch="",
+        convention=f"The authors' qhoptim, with the defaults that the paper recommends; {_L2}",
+        lr_unit="curvature",
+        lr_factor=2.5,
+    ),
+    Optimizer(
+        name="QHAdam",
+        build=rules.qhadam,
+        knobs=(
+            _lr(1e-3),
+            replace(_BETA1, default=0.995),
+            _BETA2,
+            _NU.named("nu1", symbol="ν₁"),
+            _NU.named("nu2", default=1.0, symbol="ν₂", label="Weight of the squares' average", help=_NU2),
+            _EPS,
+            _WEIGHT_DECAY,
+        ),
+        update_rule=(
+            r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,\quad "
+            r"w \leftarrow w - \eta\,\frac{(1-\nu_1)\, g + \nu_1\, m/(1-\beta_1^t)}"
+            r"{\sqrt{(1-\nu_2)\, g^2 + \nu_2\, v/(1-\beta_2^t)} + \varepsilon}"
+        ),
+        source="Ma, Yarats, Quasi-hyperbolic momentum and Adam for deep learning, 2019",
+        torch="",
+        convention=f"The authors' qhoptim, with the defaults that the paper recommends; {_L2}",
+        lr_unit="length",
+        lr_factor=1 / 30,
+    ),
+    Optimizer(
+        name="Yogi",
+        build=rules.yogi,
+        knobs=(_lr(1e-2), _BETA1, _YOGI_BETA2, _YOGI_START, replace(_EPS, default=1e-3), _WEIGHT_DECAY),
+        update_rule=(
+            r"m \leftarrow \beta_1 m + (1-\beta_1) g,\quad "
+            r"v \leftarrow v - (1-\beta_2)\operatorname{sign}(v - g^2)\, g^2,\quad "
+            r"w \leftarrow w - \eta\,\frac{m/(1-\beta_1^t)}{\sqrt{v/(1-\beta_2^t)} + \varepsilon}"
+        ),
+        source="Zaheer et al., Adaptive methods for nonconvex optimization, 2018",
+        torch="",
+        convention="optax, but m starts at 0 as in the paper: v starts at 1e-6, both are bias-corrected",
+        lr_unit="length",
+        lr_factor=1 / 30,
+        conventions={"optax": "m starts at the initial v too, so that the first steps hold a little of it"},
+        defaults={"optax": {}},
     ),
 )
 

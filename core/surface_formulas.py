@@ -34,9 +34,10 @@ def _on_points(formula: Callable[..., Parts], order: tuple[int, ...], tail: tupl
 
     def evaluate(w: ArrayLike, **knobs: Any) -> Array:
         x, y = _coordinates(w)
-        # Far out, a value that exceeds the float range is inf and inf - inf is NaN: both are returned as
-        # they are, for the caller to report. NumPy's warning would only repeat it.
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        # Far out, a value that exceeds the float range is inf and inf - inf is NaN, and so is what a typed
+        # formula divides by 0: all are returned as they are, for the caller to report. NumPy's warning would
+        # only repeat it.
+        with np.errstate(all="ignore"):
             parts = formula(x, y, **knobs)
             shape = np.broadcast(x, *parts).shape
             out = np.empty((*shape, len(order)), x.dtype)

@@ -5,6 +5,7 @@ stationary points are stored to 17 significant digits; those that look rounded a
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from core import surface_formulas as formulas
 from core.knobs import Knob
+from core.regression import Samples, line_loss, linear_samples, logistic_samples
 from core.surface_formulas import Array, Evaluate, gradient, hessian, value
 
 Kind = Literal["minimum", "maximum", "saddle", "degenerate"]
@@ -28,7 +30,8 @@ class Stationary:
     ``kind`` follows from the signs of the Hessian's eigenvalues; "degenerate" is a point where they do not
     decide and that is neither minimum nor maximum. ``is_global``: no point of the window is lower (nor of
     the plane, if the surface is bounded below). ``isolated`` is False for one point of a whole curve of
-    such points, ``smooth`` is False where f has a kink and the gradient is zero by definition only.
+    such points, ``smooth`` is False where f has a kink and the gradient is zero by definition only (on a
+    surface that a visitor typed, a kink can be a minimum whose gradient is another subgradient than zero).
     """
 
     point: Point
@@ -53,6 +56,12 @@ class Surface:
     first start. ``stationary`` holds for every value of the knobs; ``complete`` says that the window has no
     other stationary point. ``formula`` is LaTeX in x and y, ``source`` a paper or book, ``note`` what is
     special. ``aliases`` are other spellings and names it once had, for links.
+
+    ``samples`` are the data of a loss that is a mean over samples; it has mini-batches. ``online`` (w, t) →
+    (..., 2) is the gradient of the loss shown at step t = 1, 2, … where each step shows another one and f is
+    their average. ``box`` (low, high) limits both coordinates: the surface is a problem on this square only,
+    points are projected to it, and ``best`` is its lowest point where that is on the border and the gradient
+    not zero; a surface without a box is a problem on the whole plane and has no ``best``.
     """
 
     name: str
@@ -70,6 +79,10 @@ class Surface:
     bounded_below: bool = True
     knobs: tuple[Knob, ...] = ()
     aliases: tuple[str, ...] = ()
+    samples: Samples | None = None
+    online: Callable[[Array, int], Array] | None = None
+    box: tuple[float, float] | None = None
+    best: Point | None = None
 
     @property
     def minima(self) -> tuple[Stationary, ...]:
@@ -78,11 +91,55 @@ class Surface:
 
     @property
     def infimum(self) -> float | None:
-        """f*, the value of the global minimum; None if there is none.
+        """f*, the value of the global minimum, or of the best point of the box; None if there is neither.
 
         On a surface that is not bounded below, but has a lowest point in its window, it is that one's.
         """
+        if self.best is not None:
+            return float(self.f(self.best))
         return next((s.value for s in self.stationary if s.is_global), None)
+
+    @property
+    def targets(self) -> tuple[Point, ...]:
+        """Where a run should end: the minima, or the best point of the box."""
+        return tuple(s.point for s in self.minima) if self.best is None else (self.best,)
+
+    def project(self, w: Array) -> Array:
+        """Return the nearest point of the box, (..., 2) → (..., 2); the point itself where there is no box.
+
+        A coordinate that is not finite stays as it is, so that a run that overflows is seen to.
+        """
+        if self.box is None:
+            return w
+        return np.where(np.isfinite(w), np.clip(w, *self.box), w)
+
+
+@dataclass(frozen=True)
+class OnlineProblem:
+    """A surface whose steps show one loss each: the gradient is that of step t, f is the average loss.
+
+    ``core.descent.descend`` takes it as it is. Its steps count from 0, those of ``Surface.online`` from 1.
+    """
+
+    surface: Surface
+
+    def __post_init__(self) -> None:
+        """Refuse a surface that shows the same loss at every step."""
+        if self.surface.online is None:
+            raise ValueError(f"{self.surface.name} has no loss of its own for each step")
+
+    def f(self, w: Array) -> Array:
+        """Return the average loss, (..., 2) → (...)."""
+        return self.surface.f(w)
+
+    def grad_at(self, w: Array, t: int) -> Array:
+        """Return the gradient of the loss shown for the step from t to t+1, (..., 2) → (..., 2)."""
+        assert self.surface.online is not None
+        return self.surface.online(w, t + 1)
+
+    def project(self, w: Array) -> Array:
+        """Return the nearest point of the surface's box, (..., 2) → (..., 2)."""
+        return self.surface.project(w)
 
 
 def rotate_start(start: ArrayLike, theta: ArrayLike) -> Array:
@@ -191,8 +248,20 @@ _DROP_WAVE_RINGS: Axis = (
     (1.5640602821972157, -0.61949943677381759, "minimum"),
     (1.8325957145940461, 0.0, "maximum"),
 )
+_C = 3.0  # the large gradient of AMSGrad's example; the average over three steps is (C − 2)/3 = 1/3
+_LINE = linear_samples()
+_LINE_LOSS = line_loss(_LINE)
+_CLASSES = logistic_samples()
 _EASOM_SIDES = (1.3049954504376675, 4.978189856741919)  # both sides of the needle at π
 _EASOM_ZEROS = (1.5707963267948966, 4.7123889803846899)  # cos = 0
+
+
+def _one_in_three(w: Array, t: int) -> Array:
+    """Gradient of f_t = g_t x + y/3 with g_t = C at t = 1, 4, 7, … and −1 at the other steps."""
+    slope = np.empty_like(w, dtype=w.dtype if w.dtype.kind == "f" else float)
+    slope[..., 0] = _C if t % 3 == 1 else -1.0
+    slope[..., 1] = (_C - 2) / 3
+    return slope
 
 
 _ENTRIES = (
@@ -635,6 +704,60 @@ _ENTRIES = (
         source="an example made for this page",
         rate=0.1,
         note="The barrier is 2.15 above the deep well and 0.55 above the shallow one.",
+    ),
+    Surface(
+        name="Linear regression",
+        f=_LINE_LOSS[0],
+        grad=_LINE_LOSS[1],
+        hessian=_LINE_LOSS[2],
+        window=(-2.0, 4.0, -4.0, 5.0),
+        starts=((-1.5, 3.5), (3.0, -3.0)),
+        stationary=(
+            Stationary((0.98574043762234475, 0.47339265250571353), 0.38697238320401340, "minimum", True),
+        ),
+        formula=r"\tfrac{1}{N}\sum_{i=1}^{N} (w x_i + b - y_i)^2,\quad N = 64,\ w = x \text{ and } b = y"
+        r"\text{ in the picture}",
+        source="Legendre 1805, Nouvelles méthodes pour la détermination des orbites des comètes",
+        rate=0.2,
+        note="Mean squared error of a line through 64 generated samples. The inputs have mean 1.5, so weight and"
+        " bias can stand in for each other: a valley with condition number 31.",
+        samples=_LINE,
+    ),
+    Surface(
+        name="Logistic regression",
+        f=_CLASSES.f,
+        grad=_CLASSES.grad,
+        hessian=_CLASSES.hessian,
+        window=(-2.0, 6.0, -9.0, 4.0),
+        starts=((-1.0, 2.0), (5.0, -1.0)),
+        stationary=(
+            Stationary((1.8602754619331001, -2.8866533072283638), 0.38925043470468185, "minimum", True),
+        ),
+        formula=r"-\tfrac{1}{N}\sum_{i=1}^{N} \ln P(y_i \mid x_i),\quad P(1 \mid x_i) = \sigma(w x_i + b),\quad"
+        r" N = 64,\ w = x \text{ and } b = y \text{ in the picture}",
+        source="Cox 1958, The Regression Analysis of Binary Sequences",
+        rate=1.0,
+        note="Mean log loss of 64 generated samples of two classes. They overlap, so the minimum is finite; far from"
+        " it the loss grows like a straight line.",
+        samples=_CLASSES,
+    ),
+    Surface(
+        name="AMSGrad's example",
+        f=value(lambda x, y: (x + y) / 3),
+        grad=gradient(lambda x, y: ((_C - 2) / 3, (_C - 2) / 3)),
+        hessian=hessian(lambda x, y: (0.0, 0.0, 0.0)),
+        window=(-1.25, 1.25, -1.25, 1.25),
+        starts=((0.0, 0.0), (1.0, 1.0)),
+        stationary=(),
+        formula=r"\tfrac13(x + y) = \text{average of } f_t,\quad f_t = g_t x + \tfrac13 y,\quad"
+        r" g_t = 3 \text{ if } t \bmod 3 = 1 \text{ and } -1 \text{ otherwise}",
+        source="Reddi, Kale and Kumar 2018, On the Convergence of Adam and Beyond, with C = 3",
+        rate=0.1,
+        note="Along x the steps show the gradients 3, −1, −1 in turn, along y their average 1/3 each time: the best"
+        " point of the square is its corner (−1, −1). Adam with β₁ = 0 and β₂ = 0.1 goes to x = 1.",
+        online=_one_in_three,
+        box=(-1.0, 1.0),
+        best=(-1.0, -1.0),
     ),
 )
 

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from charts.topic import CUSTOM, Link, Scenario, Tab, Topic, Values
+from charts.topic import CUSTOM, Group, Link, Scenario, Tab, Topic, Values
 from core.knobs import Knob, KnobError, Value
 from core.knobs import number as write
 
@@ -30,6 +30,7 @@ class Panel:
         self._loose = f"_{topic.prefix}_loose"
         self._pinned = f"_{topic.prefix}_pin"
         self._scenario = topic.key("scenario")
+        self.refused: dict[str, str] = {}  # by knob, what is wrong with a text that was typed
         self.entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
         st.session_state[_PAGE] = topic.name
         self.values = self._enter() if self.entered else self._read()
@@ -72,13 +73,15 @@ class Panel:
     def _read(self) -> dict[str, Value]:
         """Take the widgets' values; a knob without a widget keeps the value it had."""
         values: dict[str, Value] = dict(st.session_state[self._kept])
+        self.refused = {}
         for name, knob in self.topic.knobs.items():
             key = self.topic.key(name)
             if key in st.session_state:
                 try:
                     values[name] = _from_widget(knob, st.session_state[key])
-                except KnobError:
+                except KnobError as error:
                     values[name] = knob.default
+                    self.refused[name] = str(error)
         return values
 
     @property
@@ -103,6 +106,8 @@ class Panel:
             st.session_state.pop(self.topic.key(name), None)
         for name in self.topic.shown(values):
             knob = self.topic.knobs[name]
+            if name in self.refused and values[name] == knob.default:
+                continue  # what was typed stays, to be mended
             shown = _to_widget(knob, values[name])
             key = self.topic.key(name)
             if loose or st.session_state.get(key) != shown:
@@ -220,8 +225,9 @@ class Panel:
             with place:
                 for name in group.knobs:
                     self._widget(topic.knobs[name])
+                self._presets(group)
         with st.container(horizontal=True, gap="small"):
-            if "seed" in topic.knobs:
+            if "seed" in topic.shown(self.values):
                 st.button("New seed", key=f"_{topic.prefix}_reseed", on_click=self.draw_seed, type="tertiary")
             st.button(
                 "Unpin" if self.pin else "Pin this run",
@@ -231,6 +237,16 @@ class Panel:
                 help="Keep the present curves in gray behind the next ones.",
             )
             st.button("Reset", key=f"_{topic.prefix}_reset", on_click=self.reset, type="tertiary")
+
+    def _presets(self, group: Group) -> None:
+        """Draw the buttons that set several of a group's knobs at once."""
+        offered = self.topic.presets(self.values).get(group.title, {})
+        if not offered:
+            return
+        with st.container(horizontal=True, gap="small"):
+            for label, changes in offered.items():
+                key = f"_{self.topic.prefix}_{group.title}_{label}"
+                st.button(label, key=key, on_click=self.set, args=(changes,), type="tertiary")
 
     def refresh(self) -> Values:
         """Take over what the widgets say now: a fragment runs again with the panel of the page's last run."""
@@ -288,6 +304,8 @@ class Panel:
                 st.selectbox(
                     label, options, index=options.index(default) if default in options else 0, **shared
                 )
+        elif knob.kind == "text":
+            st.text_input(label, value=default, max_chars=knob.most, **shared)
         elif knob.kind == "choices":
             st.multiselect(label, knob.choices, default=default, max_selections=knob.most or None, **shared)
         elif knob.log:

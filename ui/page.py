@@ -11,7 +11,7 @@ from charts import progress
 from charts.figure import Figure
 from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Topic, Values, View
 from core.knobs import quote
-from ui import figure, links, navigation, notes, viewport
+from ui import figure, links, navigation, notes, playback, viewport
 from ui.controls import Panel
 
 STYLE = """
@@ -22,6 +22,7 @@ STYLE = """
 [data-testid="stSidebarHeader"] { min-height: 0; height: 2.2rem; padding-bottom: 0; }
 [data-testid="stSidebarContent"], .vega-bind, [data-testid="stVegaLiteChart"] { font-variant-numeric: tabular-nums; }
 [data-testid="stMarkdownContainer"] table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; }
+.katex-display { overflow-x: auto; overflow-y: hidden; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4.2rem 1rem 3rem; } }
 .vega-bind { display: flex; gap: .6rem; align-items: center; font-size: .85rem; }
 .vega-bind-name { min-width: 0 !important; width: auto !important; }
@@ -69,6 +70,8 @@ def show(topic: Topic) -> None:
             panel.set(topic.click(point, panel.values))
 
     figure.draw(main, width, f"{topic.prefix}_main", click)
+    if main.play:
+        playback.draw()
     if not panel.entered:
         time.sleep(HEAD_START)
     with st.sidebar:
@@ -101,6 +104,9 @@ def _say(topic: Topic, panel: Panel, view: View) -> None:
         more = len(panel.problems) - len(shown)
         text = "; ".join(_literal(line) for line in shown) + (f"; and {more} more" if more > 0 else "")
         st.warning(f"Not used from the link, defaults instead: {text}", icon=":material/link_off:")
+    if panel.refused:
+        typed = "; ".join(_literal(line) for line in panel.refused.values())
+        st.warning(f"Not understood, the default is drawn instead: {typed}", icon=":material/edit_off:")
     if view.events:
         st.info("  \n".join(view.events), icon=":material/flag:")
 

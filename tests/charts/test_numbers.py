@@ -1,9 +1,11 @@
 """The numbers in the figures are those of core: nothing is moved, scaled or left out on the way."""
 
+import re
+
 import numpy as np
 import pytest
 
-from charts.optimizers import run as run_optimizers
+from charts.optimizers_base import run as run_optimizers
 from core.activations import ACTIVATIONS
 from core.batch_stream import place_probe, stream_batches, stream_batches_theory
 from core.descent import SurfaceProblem, descend
@@ -12,7 +14,8 @@ from core.initializers import INITIALIZERS
 from core.normalization import BATCHNORM_CONVENTIONS
 from core.optimizers import OPTIMIZERS
 from core.propagation import FLOAT32_MAX, FLOAT32_TINY, propagate, propagate_theory
-from core.surfaces import SURFACES
+from core.second_order import REFERENCES
+from core.surfaces import SURFACES, OnlineProblem
 from tests.charts.topics import BY_NAME, random_values
 
 
@@ -267,21 +270,34 @@ def test_the_verdicts_tell_right_from_wrong():
 
 
 def descended(values, name):
-    """Run one optimizer with a topic's values, from the registries alone."""
+    """Run one method with a topic's values, from the registries alone."""
     surface = SURFACES[values["surface"]]
     problem = SurfaceProblem(surface, {knob.name: values[knob.name] for knob in surface.knobs})
-    entry = OPTIMIZERS[name]
-    knobs = {knob.name: values[f"{name.lower()}_{knob.name}"] for knob in entry.knobs}
-    return descend(problem, entry.build(**knobs), [values["start_x"], values["start_y"]], values["steps"])
+    entry = OPTIMIZERS.get(name) or REFERENCES[name]
+    prefix = re.sub("[^a-z0-9]+", "_", name.lower())
+    knobs = {knob.name: values[f"{prefix}_{knob.name}"] for knob in entry.knobs}
+    if name in REFERENCES:
+        rule = entry.build(problem, **knobs)
+    else:
+        rule = entry.build(convention=values["convention"], **knobs)
+    project = surface.project if surface.box else None
+    met = OnlineProblem(surface) if surface.online else problem
+    return descend(met, rule, [values["start_x"], values["start_y"]], values["steps"], project=project)
+
+
+# What the runs of these tests leave out; tests of the page's conditions have it.
+PLAIN = {"noise": 0.0, "batch_size": 64, "clip": "none", "schedule": "constant", "twin": "none"}
 
 
 def optimizer_runs():
     topic = BY_NAME["optimizers"]
     runs = [topic.scenario_values(scenario) for scenario in topic.scenarios]
     runs += [topic.fill({"surface": name, "optimizers": tuple(OPTIMIZERS)[:6]}) for name in SURFACES]
-    runs += [topic.fill({"optimizers": (name,), "steps": 120}) for name in OPTIMIZERS]
-    runs += [topic.settle(random_values(topic, seed)) for seed in range(12)]
-    return runs
+    runs += [topic.fill({"optimizers": (name,), "steps": 120}) for name in (*OPTIMIZERS, *REFERENCES)]
+    runs += [{**random_values(topic, seed), **PLAIN} for seed in range(12)]
+    return [
+        topic.settle(values) for values in runs if topic.settle({**values, **PLAIN}) == topic.settle(values)
+    ]
 
 
 @pytest.mark.parametrize("values", optimizer_runs(), ids=lambda v: f"{v['surface']}-{len(v['optimizers'])}")
@@ -328,7 +344,7 @@ def test_everything_on_a_surface_lies_in_its_window(surface):
     # A click is read as a fraction of the window, so the axes must end with it.
     data = data_of("optimizers", surface=surface)
     window = SURFACES[surface].window
-    for name in ("isolines", "path", "exits", "minima", "start", "ghost_path"):
+    for name in ("isolines", "path", "exits", "points", "start", "ghost_path"):
         for axis, low, high in (("x", *window[:2]), ("y", *window[2:])):
             values = data[name][axis].dropna()
             assert ((values >= low - 1e-5) & (values <= high + 1e-5)).all(), (name, axis)
@@ -357,8 +373,8 @@ def test_an_exit_is_marked_only_where_a_path_leaves(start):
 def test_minima_are_the_registry_s():
     for name, surface in SURFACES.items():
         data = data_of("optimizers", surface=name)
-        drawn = data["minima"]
-        drawn = drawn[drawn.label.astype(str).isin(["global", "local"])]
+        drawn = data["points"][data["points"].shown]
+        assert set(drawn.kind) <= {"minimum"}
         expected = {tuple(m.point) for m in surface.minima}
         assert {(x, y) for x, y in zip(drawn.x, drawn.y, strict=True)} <= expected
         assert len(drawn) == len(expected) or name, name

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from charts import activations, initialization, optimizers, theme
+from charts import activations, initialization, optimizers, optimizers_base, theme
 from tests.charts.topics import HEX
 
 ROOT = Path(__file__).parents[2]
@@ -70,12 +70,13 @@ def test_slots_are_the_places_of_the_inks():
     "module", [activations, initialization, optimizers], ids=lambda module: module.__name__
 )
 def test_no_two_names_look_the_same(module):
-    styles = list(module.STYLES.values())
+    names = module.STYLES if module is not optimizers else optimizers_base.STYLES
+    styles = list(names.values())
     assert len(set(styles)) == len(styles)
     assert all(style.dash in range(len(theme.DASHES)) for style in styles)
     assert all(theme.INKS[style.slot].use in theme.HUES for style in styles)
     knob = next(k for k in module.TOPIC.knobs.values() if k.kind == "choices")
-    assert set(module.STYLES) == set(knob.choices)
+    assert set(names) == set(knob.choices)
 
 
 def test_dashes_differ():

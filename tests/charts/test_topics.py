@@ -17,6 +17,7 @@ from core.initializers import DATA_DEPENDENT, INITIALIZERS
 from core.knobs import quote
 from core.normalization import BATCHNORM_CONVENTIONS
 from core.optimizers import OPTIMIZERS
+from core.second_order import REFERENCES
 from core.surfaces import SURFACES
 from tests.charts.topics import (
     BY_NAME,
@@ -132,8 +133,9 @@ def test_the_same_values_give_the_same_view(topic):
 
 @pytest.mark.parametrize("topic", [t for t in TOPICS if "seed" in t.knobs], ids=lambda topic: topic.name)
 def test_the_seed_is_stated_and_matters(topic):
-    one = topic.view({**topic.defaults(), "seed": 7}).figure
-    other = topic.view({**topic.defaults(), "seed": 8}).figure
+    beside = showing(topic, "seed")
+    one = topic.view({**beside, "seed": 7}).figure
+    other = topic.view({**beside, "seed": 8}).figure
     assert "seed 7" in one.caption
     assert "seed 8" in other.caption
     assert not same_data(one, other)
@@ -423,9 +425,9 @@ def test_every_entry_is_offered():
     assert offered["initialization"]["activation"].choices == tuple(ACTIVATIONS)
     assert offered["initialization"]["schemes"].choices == (*INITIALIZERS, *DATA_DEPENDENT)
     assert offered["batchnorm"]["convention"].choices == tuple(BATCHNORM_CONVENTIONS)
-    assert offered["optimizers"]["optimizers"].choices == tuple(OPTIMIZERS)
-    assert offered["optimizers"]["edit"].choices == tuple(OPTIMIZERS)
-    assert offered["optimizers"]["surface"].choices == tuple(SURFACES)
+    assert offered["optimizers"]["optimizers"].choices == (*OPTIMIZERS, *REFERENCES)
+    assert offered["optimizers"]["edit"].choices == (*OPTIMIZERS, *REFERENCES)
+    assert offered["optimizers"]["surface"].choices == (*SURFACES, "Your own f(x, y)")
 
 
 def _owned(topic, entries, choose):
@@ -463,13 +465,18 @@ def test_every_knob_of_an_entry_has_a_control(topic, entries, choose):
 def fresh(monkeypatch):
     """Import a module of charts/ anew, so that it sees a changed registry, without touching the one in use."""
 
-    def load(name):
+    def anew(name, known_as):
         source = importlib.util.find_spec(f"charts.{name}")
-        spec = importlib.util.spec_from_file_location(f"fresh_{name}", source.origin)
+        spec = importlib.util.spec_from_file_location(known_as, source.origin)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, spec.name, module)
         spec.loader.exec_module(module)
-        return module.TOPIC
+        return module
+
+    def load(name):
+        if importlib.util.find_spec(f"charts.{name}_base"):
+            anew(f"{name}_base", f"charts.{name}_base")
+        return anew(name, f"fresh_{name}").TOPIC
 
     return load
 

@@ -25,6 +25,7 @@ RESHAPING: Mapping[str, frozenset[str]] = {
 }
 COSTLY: Mapping[str, Mapping[str, float]] = {
     "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40},
+    "optimizers": {"fair_horizon": 100, "rot_horizon": 200},
     "dropout": {"depth_width": 64, "depth_layers": 30, "nonlin_width": 96},
 }
 
@@ -40,6 +41,10 @@ SLOW: Mapping[str, tuple[str, ...]] = {
         *("eval_weight", "eval_steps", "eval_order", "size_view"),
         *("net_view", "net_layers", "net_rate", "net_scale", "net_activation", "net_batch"),
     ),
+    "optimizers": (
+        *("basin_optimizer", "basin_factor", "basin_steps", "basin_reach", "basin_size"),
+        *("fair_pair", "fair_view", "rot_rates"),
+    ),
     "dropout": (
         *("ens_layers", "ens_decay", "ens_view", "reg_view"),
         *("reg_points", "reg_noise", "reg_width", "reg_rows", "reg_twin"),
@@ -48,6 +53,11 @@ SLOW: Mapping[str, tuple[str, ...]] = {
         *("hidden", "data", "lr", "bias", "dead_batch", "hidden_layers"),
         *("trained", "problem", "train_lr", "train_layers", "train_seed"),
     ),
+}
+
+# What may be typed into a knob that takes a text.
+TEXTS: Mapping[str, tuple[str, ...]] = {
+    "formula": ("x^2 + 2y^2", "sin(x)cos(y)", "3", "abs(x) + exp(y) - 1/x")
 }
 
 WIDE_AND_NARROW = (1040, 360)
@@ -65,6 +75,8 @@ def draw(knob: Knob, rng: np.random.Generator, high: float | None = None) -> Val
         return bool(rng.integers(2))
     if knob.kind == "choice":
         return str(rng.choice(knob.choices))
+    if knob.kind == "text":
+        return str(rng.choice(TEXTS[knob.name]))
     if knob.kind == "choices":
         count = rng.integers(0, (knob.most or len(knob.choices)) + 1)
         return tuple(str(name) for name in rng.permutation(knob.choices)[:count])
@@ -88,6 +100,9 @@ def random_values(topic: Topic, seed: int, affordable: bool = False) -> dict[str
         value = draw(knob, rng, top(topic, knob) if affordable else None)
         if rng.random() < 0.5 and not (affordable and name in SLOW.get(topic.name, ())):
             values[name] = value
+    for name, offered in topic.offers(values).items():
+        if offered and values[name] not in offered:
+            values[name] = offered[0]
     if affordable:
         for name, high in COSTLY.get(topic.name, {}).items():
             values[name] = min(values[name], type(values[name])(high))  # type: ignore[type-var, call-arg, arg-type]
@@ -103,6 +118,8 @@ def others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
 def _others(topic: Topic, knob: Knob, value: Value) -> list[Value]:
     if knob.kind == "bool":
         return [not value]
+    if knob.kind == "text":
+        return [text for text in TEXTS[knob.name] if text != value]
     if knob.kind == "choice":
         return [name for name in knob.choices if name != value]
     if knob.kind == "choices":
@@ -139,6 +156,9 @@ def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[
     numbers = [
         k for k in topic.knobs.values() if k.kind == "int" and k.name in topic.shown(topic.fill(given))
     ]
+    for knob in topic.knobs.values():  # a quantity that is off
+        if not given and knob.kind == "float" and knob.default == knob.low == 0:
+            yield {knob.name: knob.high}
     if len(given) == 2:
         yield from ({**given, knob.name: int(knob.high)} for knob in numbers)
 
@@ -150,6 +170,7 @@ HEAVY = frozenset(
         ("initialization", "Symmetry"),
         ("initialization", "Remedies"),
         ("batchnorm", "Network"),
+        ("optimizers", "Basins"),
     }
 )
 

@@ -1,13 +1,14 @@
-"""Runs against closed forms on the quadratic, and the bookkeeping: divergence, windows, targets, states."""
+"""Runs against closed forms on the quadratic, clipping against PyTorch, and the bookkeeping of a run."""
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from core.descent import SurfaceProblem, descend, left_window, steps_to
-from core.optimizers import OPTIMIZERS
+from core.optimizers import OPTIMIZERS, Rule
 from core.quadratic import (
     gd_limit,
     gd_path_quadratic,
@@ -110,7 +111,9 @@ def test_longer_run_begins_with_the_shorter_one(optimizer):
 @every
 def test_states_of_a_grid_stack(optimizer):
     for knob in optimizer.knobs:
-        values = np.array([knob.default, 0.5])
+        if knob.kind == "bool":
+            continue
+        values = np.array([knob.default, np.clip(0.5, knob.low, knob.high)])
         rule = optimizer.build(**{knob.name: values[:, None]})
         result = descend(Quadratic(), rule, np.tile(START, (3, 1)), 4, keep_state=True)
         assert result.path.shape == (5, 2, 3, 2)
@@ -191,6 +194,188 @@ def test_noise_is_drawn_once_a_step():
     np.testing.assert_allclose(first.gradient - CURVATURES * first.path, draws, atol=1e-12)
 
 
+# Clipping, projection and rules by step
+
+
+def clipped(gradient, start=(0.0, 0.0), steps=1, lr=1.0, **clips):
+    return descend(Slope(gradient), OPTIMIZERS["GD"].build(lr=lr), start, steps, **clips)
+
+
+@pytest.mark.parametrize("most", [0.0, 1.0, 4.999, 5.0, 7.5, math.inf])
+def test_clip_by_norm_on_a_plane(most):
+    result = clipped([3.0, -4.0], clip_norm=most)
+    share = min(1.0, most / (5.0 + 1e-6))  # PyTorch's 1e-6: the clipped norm stays just below the threshold
+    np.testing.assert_allclose(result.gradient, share * result.raw, rtol=1e-15)
+    np.testing.assert_array_equal(result.raw, [[3.0, -4.0]] * 2)
+    np.testing.assert_array_equal(result.path[1], -result.gradient[0])
+    assert result.diverged_at == -1
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"), [(0.0, [0, 0]), (2.0, [0.5, -2]), (4.0, [0.5, -4]), (math.inf, [0.5, -4])]
+)
+def test_clip_by_value_on_a_plane(most, expected):
+    result = clipped([0.5, -4.0], clip_value=most)
+    np.testing.assert_array_equal(result.gradient, [expected] * 2)
+    np.testing.assert_array_equal(result.raw, [[0.5, -4.0]] * 2)
+
+
+def test_norm_is_clipped_before_the_coordinates():
+    result = clipped([30.0, 40.0], clip_norm=5.0, clip_value=3.5)
+    np.testing.assert_allclose(result.gradient[0], [3, 3.5], rtol=1e-6)  # the other way: (3.5, 3.5)
+
+
+# The gradient, then what clip_grad_norm_(…, 1) and clip_grad_value_(…, 1) of PyTorch 2.13 make of it.
+UNUSUAL = [
+    ([0.0, 0.0], [0.0, 0.0], [0.0, 0.0]),
+    ([1e-200, 0.0], [1e-200, 0.0], [1e-200, 0.0]),
+    ([3.0, 4.0], [0.599999880000024, 0.799999840000032], [1.0, 1.0]),
+    ([1e200, 1e200], [0.0, 0.0], [1.0, 1.0]),
+    ([math.inf, 1.0], [math.nan, 0.0], [1.0, 1.0]),
+    ([math.nan, 1.0], [math.nan, math.nan], [math.nan, 1.0]),
+    ([-math.inf, math.nan], [math.nan, math.nan], [-1.0, math.nan]),
+]
+
+
+@pytest.mark.parametrize(("gradient", "by_norm", "by_value"), UNUSUAL)
+def test_unusual_gradients_are_clipped_as_pytorch_does(gradient, by_norm, by_value):
+    for clips, expected in (({"clip_norm": 1.0}, by_norm), ({"clip_value": 1.0}, by_value)):
+        result = clipped(gradient, **clips)
+        np.testing.assert_allclose(result.gradient[0], expected, rtol=1e-15)
+        np.testing.assert_array_equal(result.raw[0], gradient)
+    # No gradient that is lost in this way goes unseen.
+    lost = not np.isfinite(np.square(gradient).sum()) if max(np.abs(gradient)) < 1e150 else True
+    assert (clipped(gradient, clip_norm=1.0).diverged_at == 0) == lost
+    assert (clipped(gradient, clip_value=1.0).diverged_at >= 0) == bool(np.isnan(gradient).any())
+
+
+def test_nothing_clipped_nothing_copied():
+    result = quadratic_run("Adam")
+    assert result.raw is result.gradient
+    rule, starts = OPTIMIZERS["Adam"].build(lr=0.1), np.random.default_rng(0).normal(size=(4, 2))
+    free = descend(Quadratic(), rule, starts, 30)
+    for clips in ({"clip_norm": 1e3}, {"clip_value": 1e3}):
+        same = descend(Quadratic(), rule, starts, 30, **clips)
+        np.testing.assert_array_equal(same.path, free.path)
+        np.testing.assert_array_equal(same.raw, same.gradient)
+
+
+@pytest.mark.parametrize("clip", ["clip_norm", "clip_value"])
+def test_thresholds_broadcast_like_knobs(clip):
+    starts = np.random.default_rng(1).normal(size=(3, 2))
+    most, rates = np.array([[0.1], [1.0]]), np.array([[[0.05]], [[0.2]]])
+    together = descend(Quadratic(), OPTIMIZERS["Momentum"].build(lr=rates), starts, 9, **{clip: most})
+    assert together.path.shape == together.raw.shape == (10, 2, 2, 3, 2)
+    assert together.diverged_at.shape == (2, 2, 3)
+    for i, j, k in itertools.product(range(2), range(2), range(3)):
+        rule = OPTIMIZERS["Momentum"].build(lr=rates[i, 0, 0])
+        alone = descend(Quadratic(), rule, starts[k], 9, **{clip: most[j, 0]})
+        np.testing.assert_allclose(together.path[:, i, j, k], alone.path, rtol=1e-12)
+        np.testing.assert_allclose(together.raw[:, i, j, k], alone.raw, rtol=1e-12)
+    noisy = descend(
+        Noisy(), OPTIMIZERS["GD"].build(), START, 2, rng=np.random.default_rng(0), clip_norm=[1, 2]
+    )
+    np.testing.assert_allclose(
+        noisy.raw - CURVATURES * noisy.path,
+        np.random.default_rng(0).normal(size=(3, 2, 2)),
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("clip", ["clip_norm", "clip_value"])
+def test_thresholds_are_not_negative(clip):
+    for bad in (-1.0, math.nan, [1.0, -2.0]):
+        with pytest.raises(ValueError, match=f"{clip} = "):
+            clipped([1.0, 1.0], **{clip: bad})
+
+
+def test_clipping_tames_the_cliff():
+    surface = SURFACES["Plateau and cliff"]
+    rule = OPTIMIZERS["GD"].build(lr=surface.rate)
+    wild, tame = (descend(surface, rule, (-6.0, 3.0), 60, clip_norm=c) for c in (None, 2.0))
+    assert left_window(wild.path, surface.window) == 1
+    assert left_window(tame.path, surface.window) == -1
+    lengths = np.linalg.norm(np.diff(tame.path, axis=0), axis=-1)
+    assert (lengths <= surface.rate * 2.0).all()
+    assert tame.value[-1] < 0.5 < tame.value[0]
+
+
+def into_box(w):
+    return np.clip(w, -1, 1)
+
+
+def test_projection_into_a_box():
+    result = descend(Slope([0.3, -2.0]), OPTIMIZERS["GD"].build(lr=1.0), [0.5, -3.0], 6, project=into_box)
+    np.testing.assert_array_equal(result.path[0], [0.5, -3])  # the start is taken as it is
+    t = np.arange(1, 7)
+    expected = np.stack([np.maximum(-1, 0.5 - 0.3 * t), np.minimum(1, -3 + 2.0 * t)], axis=-1)
+    np.testing.assert_allclose(result.path[1:], expected, rtol=1e-14)
+    both = descend(Slope([0.3, -2.0]), OPTIMIZERS["GD"].build(lr=[1.0, 0.1]), START, 6, project=into_box)
+    assert (np.abs(both.path[1:]) <= 1).all()
+
+
+@every
+def test_projection_that_does_nothing(optimizer):
+    rule = optimizer.build(lr=0.05)
+    plain, kept = (descend(Quadratic(), rule, START, 10, project=p) for p in (None, lambda w: w))
+    np.testing.assert_array_equal(kept.path, plain.path)
+
+
+def test_projection_hides_no_overflow():
+    result = descend(Slope([1e308, 0.0]), OPTIMIZERS["GD"].build(lr=10.0), [0.0, 5.0], 2, project=into_box)
+    assert result.diverged_at == 1
+    assert result.path[1, 0] == -math.inf
+    assert result.path[1, 1] == 5  # the point is left as it is, not half of it
+
+
+def test_rules_by_step():
+    rates = [0.1, 0.4, 0.2]
+    asked = []
+
+    def rule_at(t):
+        asked.append(t)
+        return OPTIMIZERS["GD"].build(lr=rates[t])
+
+    result = descend(Quadratic(), rule_at, START, 3)
+    np.testing.assert_allclose(result.path[-1], START * np.prod([1 - r * CURVATURES for r in rates], axis=0))
+    assert sorted(set(asked)) == [0, 1, 2]
+    rule = OPTIMIZERS["Adam"].build(lr=0.1)
+    by_step, plain = (descend(Quadratic(), r, START, 20, keep_state=True) for r in (lambda t: rule, rule))
+    np.testing.assert_array_equal(by_step.path, plain.path)
+    np.testing.assert_array_equal(by_step.state.v, plain.state.v)
+
+
+class Counted:
+    """A problem that knows its steps: the gradient of step t is t + 1."""
+
+    f = Slope([0.0]).f
+
+    def grad_at(self, w, t):
+        return np.full(w.shape, t + 1.0)
+
+
+def test_problems_that_know_their_steps():
+    for rng in (None, np.random.default_rng(0)):
+        result = descend(Counted(), OPTIMIZERS["GD"].build(lr=1.0), [0.0], 4, rng=rng, clip_value=3.5)
+        np.testing.assert_array_equal(result.raw[:, 0], [1, 2, 3, 4, 5])
+        np.testing.assert_array_equal(result.path[:, 0], [0, -1, -3, -6, -9.5])
+
+
+def test_amsgrad_counterexample_in_its_box():
+    """Reddi, Kale, Kumar 2018, section 3: gradients C, −1, −1 with C = 3; the best point of [−1, 1] is −1."""
+
+    class Online(Counted):
+        def grad_at(self, w, t):
+            return np.full(w.shape, 3.0 if t % 3 == 0 else -1.0)
+
+    ends = {}
+    for name in ("Adam", "AMSGrad"):
+        rules = [OPTIMIZERS[name].build(lr=0.5 / math.sqrt(t + 1), beta1=0.0, beta2=0.1) for t in range(900)]
+        ends[name] = descend(Online(), rules.__getitem__, [0.0], 900, project=into_box).path[-1].item()
+    assert ends["Adam"] > 0.9
+    assert ends["AMSGrad"] < -0.9
+
+
 # Divergence, windows and targets
 
 
@@ -246,6 +431,20 @@ def test_state_that_overflows_later():
     # Each squared gradient is 0.64e308, so the second sum is finite and the third is not.
     result = descend(Slope([0.8e154]), rule, [0.0], 6)
     assert result.diverged_at == 3
+
+
+def test_states_with_axes_of_their_own():
+    class Pairs(NamedTuple):
+        pairs: np.ndarray
+        total: np.ndarray
+
+    def update(g, state, w):
+        return 0 * g, Pairs(np.concatenate([state.pairs[1:], (state.total * g)[None]]), state.total + 1)
+
+    rule = Rule(lambda w: Pairs(np.zeros((3, *w.shape)), np.ones((*w.shape[:-1], 1))), update)
+    result = descend(Slope([[1e308, 1.0], [1.0, 1.0]]), rule, np.zeros((2, 2)), 5, keep_state=True)
+    assert result.state.pairs.shape == (6, 3, 2, 2)
+    np.testing.assert_array_equal(result.diverged_at, [2, -1])  # the second pair, 2e308, overflows
 
 
 def test_left_window():

@@ -71,7 +71,8 @@ def texts(at):
 def control(at, topic: Topic, name):
     """Return the control of a knob."""
     key = topic.key(name)
-    for kind in (at.slider, at.select_slider, at.selectbox, at.multiselect, at.toggle, at.segmented_control):
+    kinds = (at.slider, at.select_slider, at.selectbox, at.multiselect, at.toggle, at.segmented_control)
+    for kind in (*kinds, at.text_input):
         for widget in kind:
             if widget.key == key:
                 return widget

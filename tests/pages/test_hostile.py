@@ -125,7 +125,7 @@ CASES = [
     Case(BN, {"bn_convention": "<i>" * 34_000}),
     Case(INIT, {"init_" + "a" * 100_000: "1"}),
     Case(OPT, {"opt_steps": "0." + "0" * 100_000 + "1"}),
-    Case(OPT, {"opt_optimizers": list(OPT.knobs["optimizers"].choices[:7])}, {"opt_steps": "20"}),
+    Case(OPT, {"opt_optimizers": list(OPT.knobs["optimizers"].choices[:9])}, {"opt_steps": "20"}),
     Case(ACT, {"act_functions": list(ACT.knobs["functions"].choices)}, {"act_weight": "2"}),
     Case(INIT, {"init_schemes": ["He normal"] + ["no scheme"] * 500}),
     Case(DROP, {f"drop_x{i}": "1" for i in range(300)}, {"drop_p": "0.25"}),
