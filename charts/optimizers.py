@@ -1,5 +1,6 @@
 """Optimizers: paths of update rules over a loss surface, and how far above the minimum they are."""
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal
@@ -27,6 +28,7 @@ from charts.optimizers_base import (
     place,
     quadratic,
     run,
+    settings,
     start_of,
     stated,
     suggested,
@@ -35,8 +37,12 @@ from charts.optimizers_base import (
     surface_settings,
 )
 from charts.optimizers_basins import BASIN_KNOBS, basin_click, basins_blocks
+from charts.optimizers_batches import BATCH_KNOBS, batch_blocks, batch_shown
+from charts.optimizers_code import programs
 from charts.optimizers_curves import CURVE_KNOBS, curves_blocks
 from charts.optimizers_fair import FAIR_KNOBS, fair_blocks, fair_shown
+from charts.optimizers_landscape import LAND_KNOBS, land_blocks, land_shown
+from charts.optimizers_notes import MEASURES
 from charts.optimizers_rotation import ROTATION_KNOBS, rotation_blocks
 from charts.optimizers_step import STEP_KNOBS, step_blocks
 from charts.optimizers_theory import THEORY_KNOBS, theory_blocks, theory_shown
@@ -60,6 +66,9 @@ _SHAPES = {  # of stationary points
     "degenerate": "square",
 }
 _SIDES: tuple[tuple[Literal["left", "right"], int], ...] = (("left", 8), ("right", -8))
+_ISOLINES = ((91, 9), (71, 5), (61, 3), (51, 2))  # grids and numbers of isolines, from fine to coarse
+_VERTICES = 1500  # more than this a visitor would wait for
+_CROWD = 30  # from so many points on they are drawn small
 _LABELED = 40  # more names of points than this would cover the picture
 _DROP = 1e-14  # the loss panel ends this far below its start, and 100 times above it
 
@@ -72,6 +81,8 @@ SECTIONS = (
     Section("Basins", basins_blocks, BASIN_KNOBS, clicks={"optimizers/basins": basin_click}),
     Section("Theory", theory_blocks, THEORY_KNOBS, theory_shown),
     Section("Averages", averages_blocks, AVERAGES_KNOBS, averages_shown),
+    Section("Batches", batch_blocks, BATCH_KNOBS, batch_shown),
+    Section("Landscape", land_blocks, LAND_KNOBS, land_shown),
 )
 
 
@@ -108,15 +119,18 @@ def _presets(values: Values) -> Mapping[str, Mapping[str, Values]]:
     """Offer the edited optimizer's settings as each framework has them, and the rate that suits the surface."""
     chosen = words(values, "optimizers")
     edited = word(values, "edit") if values["edit"] in chosen else (chosen[0] if chosen else "")
+    twin, again = word(values, "twin"), {}
+    if twin in chosen:
+        again = {"Settings of the first run": {f"twin_{k}": v for k, v in settings(twin, values).items()}}
     entry = OPTIMIZERS.get(edited)
     if entry is None:
-        return {}
+        return {"Compare": again}
     offered: dict[str, Values] = {
         f"{framework} defaults": {own(edited, name): value for name, value in knobs.items()}
         for framework, knobs in entry.defaults.items()
     }
     offered["Rate for this surface"] = {own(edited, "lr"): suggested(edited, surface_of(values))}
-    return {_more(edited): offered}
+    return {_more(edited): offered, "Compare": again}
 
 
 def _offers(values: Values) -> Mapping[str, tuple[str, ...]]:
@@ -268,10 +282,11 @@ def _spec(width: int) -> Spec:
     )
     points = (
         alt.Chart(named("points"))
-        .mark_point(size=90, filled=True)
+        .mark_point(filled=True)
         .encode(
             x=x,
             y=y,
+            size=alt.Size("size:Q", scale=None),
             shape=alt.Shape(
                 "kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None
             ),
@@ -403,7 +418,10 @@ def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.Da
     shade = raster.image(levels(161)[2])
     window = surface.window
     picture = rows(url=[shade], x=window[0], x1=window[1], y=window[2], y1=window[3])
-    x, y, line = raster.isolines(*levels(61), 9)
+    for size, count in _ISOLINES:
+        x, y, line = raster.isolines(*levels(size), count)
+        if len(x) <= _VERTICES:
+            break
     if surface.box is not None:
         low, high = surface.box
         x, y = np.append(x, [low, high, high, low, low]), np.append(y, [low, low, high, high, low])
@@ -614,6 +632,29 @@ def _events(results: Mapping[str, Descent], surface: Surface, values: Values) ->
     return tuple(events)
 
 
+def _reached(finite: Mapping[str, Descent], surface: Surface) -> list[str]:
+    """Say which of several minima each run has come to, with its height above the lowest."""
+    if len(surface.minima) < 2:
+        return []
+    near = 0.02 * (surface.window[1] - surface.window[0])
+    parts = []
+    for k, minimum in enumerate(surface.minima):
+        there = [
+            name
+            for name, result in finite.items()
+            if distance(result.path[-1], surface) < near
+            and k == np.argmin([math.dist(result.path[-1], m.point) for m in surface.minima])
+        ]
+        if there:
+            above = minimum.value - (surface.infimum or 0.0)
+            height = (
+                f", {number(above)} above the lowest" if surface.infimum is not None and above > 0 else ""
+            )
+            x, y = minimum.point
+            parts.append(f"{', '.join(there)} at ({number(x)}, {number(y)}){height}")
+    return [f"Near a minimum: {'; '.join(parts)}."] if parts else []
+
+
 def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values: Values) -> str:
     surface = surface_of(values)
     steps = whole(values, "steps")
@@ -626,6 +667,7 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
         left = sorted((float(distance(r.path[-1], surface)), n) for n, r in finite.items())
         listed = ", ".join(f"{name} {number(d)}" for d, name in left)
         sentences.append(f"Distance to the nearest minimum after {steps} steps: {listed}.")
+        sentences += _reached(finite, surface)
     elif finite:
         listed = ", ".join(f"{name} {number(h)}" for h, name in sorted((h, n) for n, h in ahead.items()))
         what = "f − f*" if surface.infimum is not None else "Loss"
@@ -641,10 +683,12 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
                 reached.append((step, name))
         if reached:
             step, name = min(reached)
-            sentences.append(f"{name} is first to bring f − f* to 1% of its start, at step {step}.")
+            does = "is first to bring" if len(results) > 1 else "brings"
+            sentences.append(f"{name} {does} f − f* to 1% of its start, at step {step}.")
     bowl = quadratic(values)
     gd = methods(values).get("GD")
-    if bowl is not None and bowl.eigenvalues[0] > 0 and gd is not None and _theory(gd) is not None:
+    known = bowl is not None and bowl.eigenvalues[0] > 0 and not conditions(values)
+    if known and bowl is not None and gd is not None and _theory(gd) is not None:
         limit = float(gd_limit(bowl.eigenvalues[-1]))
         lr = gd.settings["lr"]
         verdict = "converges" if lr < limit else "cannot converge"
@@ -683,6 +727,7 @@ def _points(surface: Surface, every: bool) -> pd.DataFrame:
             value=0.0,
             kind="minimum",
             angle=45,
+            size=24,
             label="",
             left="",
             right="",
@@ -697,6 +742,7 @@ def _points(surface: Surface, every: bool) -> pd.DataFrame:
         y=[p.point[1] for p in found],
         value=[p.value for p in found],
         kind=[p.kind for p in found],
+        size=90 if len(found) < _CROWD else 24,
         angle=[45 if p.kind == "minimum" else 0 for p in found],
         label=labels,
         left=[name if p.point[0] <= middle else "" for name, p in zip(names, found, strict=True)],
@@ -811,6 +857,7 @@ def make(values: Values) -> View:
         why=_why(values, results),
         events=_events(results, surface, values),
         tabs=tuple(section.tab(values) for section in SECTIONS),
+        code=programs(values),
     )
 
 
@@ -819,6 +866,9 @@ _TAB_KNOBS = tuple(knob for section in SECTIONS for knob in section.knobs)
 # The mirror image of the canonical start, somewhat nearer: turned, all four paths stay in the window. The number of
 # steps a linear rule needs depends on neither.
 _TURNED = rotate_start((-3.5, 1.4), 45.0)
+
+# A short memory of squares, as in the example's proof, and a rate that arrives within the picture.
+_FORGETFUL = {"lr": 0.1, "beta1": 0.0, "beta2": 0.1}
 
 SCENARIOS = (
     Scenario(
@@ -889,6 +939,191 @@ SCENARIOS = (
         {"surface": "Two-weight net"},
         question="How many minima has the loss of a network with only two weights?",
     ),
+    Scenario(
+        "Plateau",
+        "Far out on the plateau the gradient is nearly 0, and GD's steps with it. Sign descent, RMSProp and Adam divide the "
+        "size of the gradient away: to them a plateau is a slope like any other.",
+        {
+            "surface": "Plateau and cliff",
+            "optimizers": ("GD", "Momentum", "RMSProp", "Adam", "Sign descent"),
+            "steps": 100,
+        },
+        question="The gradient is small everywhere here. Which rules do not mind?",
+    ),
+    Scenario(
+        "Over the cliff",
+        "The first gradient at the wall is so large that one step of GD throws the point out of the picture, onto the "
+        "plateau, where it then hardly moves. Open the next scenario to see the same run with clipped gradients.",
+        {
+            "surface": "Plateau and cliff",
+            "start_x": -6.0,
+            "start_y": 3.0,
+            "optimizers": ("GD", "Momentum", "Adam"),
+            "steps": 100,
+        },
+        question="A steep wall lies beside a flat plateau. Where does the first step lead?",
+    ),
+    Scenario(
+        "Clipped at the cliff",
+        "The same wall, but no gradient is longer than 1: it keeps its direction and loses its length. GD and Momentum now "
+        "walk down the wall and reach the minimum.",
+        {
+            "surface": "Plateau and cliff",
+            "start_x": -6.0,
+            "start_y": 3.0,
+            "optimizers": ("GD", "Momentum", "Adam"),
+            "clip": "norm",
+            "steps": 100,
+        },
+        question="What does clipping change about a step, and what not?",
+    ),
+    Scenario(
+        "AdaGrad stalls",
+        "AdaGrad divides by the root of all squared gradients so far, and that sum only grows: after the steep first steps "
+        "little is left for the long valley. RMSProp and Adam forget, and go on.",
+        {"surface": "Rosenbrock", "optimizers": ("AdaGrad", "RMSProp", "Adam"), "steps": 300},
+        question="Which of the three slows down for good, and why?",
+    ),
+    Scenario(
+        "Adam's first step",
+        "Corrected for their start at zero, m̂ = g and v̂ = g² at the first step: Adam moves by its learning rate in each "
+        "coordinate, whatever the gradient.",
+        {"optimizers": ("GD", "Adam"), "step_optimizer": "Adam", "step_at": 0},
+        question="The gradient is 20 times longer in y than in x. In which direction does Adam set out?",
+        tab="Step",
+    ),
+    Scenario(
+        "Without bias correction",
+        "Adam ′ is Adam without the correction: v starts at zero and forgets slowly, so it stays too small for long, and the "
+        "first steps are several times the learning rate.",
+        {"optimizers": ("Adam",), "twin": "Adam", "twin_bias_correction": False},
+        question="Adam's averages start at zero. Does that make the first steps shorter or longer?",
+    ),
+    Scenario(
+        "Adam against AMSGrad",
+        "Every third gradient in x is 3 and the other two are −1, so that the sum points to the left border. Adam with a short "
+        "memory forgets the large one before it counts and ends at the right border; AMSGrad remembers it.",
+        {
+            "surface": "AMSGrad's example",
+            "optimizers": ("Adam", "AMSGrad"),
+            "steps": 300,
+            **{f"{name}_{knob}": value for name in ("adam", "amsgrad") for knob, value in _FORGETFUL.items()},
+        },
+        question="Two small gradients to the right, one large to the left: where should the average lead?",
+    ),
+    Scenario(
+        "AdamW against Adam + L2",
+        "Both have weight decay 0.5. In Adam it is added to the gradient and divided by the same root, so that it hardly "
+        "acts; AdamW shrinks the weights beside the step and settles where decay and gradient balance, off the minimum.",
+        {
+            "surface": "Himmelblau",
+            "optimizers": ("Adam", "AdamW"),
+            "adam_weight_decay": 0.5,
+            "adamw_weight_decay": 0.5,
+            "steps": 200,
+        },
+        question="The same weight decay in Adam and in AdamW: the same end?",
+    ),
+    Scenario(
+        "Past the local minimum",
+        "GD rolls into the shallow well and stays. Momentum keeps enough speed to cross the barrier; with a little less it "
+        "would not, and with more it comes back. Batches shows the whole window of μ.",
+        {
+            "surface": "Two wells",
+            "optimizers": ("GD", "Momentum"),
+            "gd_lr": 0.1,
+            "momentum_lr": 0.1,
+            "steps": 200,
+        },
+        question="Both start above the shallow well. Do both end in it?",
+    ),
+    Scenario(
+        "Noise escapes a well",
+        "Every gradient comes with noise. A run may now be kicked over the barrier, and with too much noise back again. One "
+        "run proves little: Batches counts 500.",
+        {
+            "surface": "Two wells",
+            "optimizers": ("GD",),
+            "noise": 4.0,
+            "steps": 300,
+            "batch_view": "noise escapes a well",
+        },
+        question="Does noise in the gradient help or hurt?",
+        tab="Batches",
+    ),
+    Scenario(
+        "Mini-batches",
+        "A line is fitted to 64 points, four at a time. Every step follows the loss of its own batch, so the paths reach the "
+        "neighborhood of the minimum and then wander in it.",
+        {
+            "surface": "Linear regression",
+            "optimizers": ("GD", "Momentum", "Adam"),
+            "batch_size": 4,
+            "steps": 200,
+        },
+        question="If every step sees only 4 of 64 samples, does the path still end at the minimum?",
+    ),
+    Scenario(
+        "Cosine to the end",
+        "The same mini-batches with a learning rate that falls to 0 along a cosine: the wandering dies away, and the paths "
+        "end nearer to the minimum.",
+        {
+            "surface": "Linear regression",
+            "optimizers": ("GD", "Momentum", "Adam"),
+            "batch_size": 4,
+            "schedule": "cosine",
+            "steps": 200,
+        },
+        question="What does a falling learning rate do about the noise of mini-batches?",
+    ),
+    Scenario(
+        "With curvature",
+        "Newton divides by the Hessian and is at the minimum of Rosenbrock's valley in a few steps, L-BFGS builds the "
+        "curvature from past gradients. The first-order rules are still on their way.",
+        {
+            "surface": "Rosenbrock",
+            "optimizers": ("GD", "Adam", "Newton", "L-BFGS"),
+            "l_bfgs_line_search": True,
+            "steps": 60,
+        },
+        question="How many steps does the valley take if the curvature is known?",
+    ),
+    Scenario(
+        "Newton at a saddle",
+        "Newton's step leads to where the gradient is 0, whatever is there: it jumps onto the saddle and stays. GD leaves it.",
+        {"surface": "Saddle", "optimizers": ("GD", "Newton"), "start_x": 1.0, "start_y": 0.3, "steps": 30},
+        question="Does Newton's method avoid saddles?",
+    ),
+    Scenario(
+        "Basins of momentum",
+        "Every pixel is a start, colored by the minimum that Momentum takes it to. The borders of the four basins fray where "
+        "the speed decides.",
+        {"surface": "Himmelblau", "optimizers": ("GD", "Momentum")},
+        question="Is the nearest minimum the one that is reached?",
+        tab="Basins",
+    ),
+    Scenario(
+        "The same budget for all",
+        "Each optimizer gets 25 learning rates, and its best one counts. What is left of the differences on the first figure?",
+        {"optimizers": ("GD", "Momentum", "Nesterov", "RMSProp", "Adam")},
+        question="How much of an optimizer's lead was only its learning rate?",
+        tab="Fair",
+    ),
+    Scenario(
+        "Every angle",
+        "The same valley turned from 0° to 90°, one run an angle. The lines of GD, Momentum and Nesterov are flat; those of the "
+        "methods that scale each coordinate are lowest where the valley lies along an axis.",
+        {"optimizers": ("GD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam")},
+        question="Is a method that is fast in an axis-aligned valley fast in any valley?",
+        tab="Rotation",
+    ),
+    Scenario(
+        "Your own surface",
+        "Type any function of x and y. Its gradient and its curvature are computed exactly, and its stationary points are "
+        "looked for in the window.",
+        {"surface": OWN, "points": True, "steps": 100},
+        question="x⁴ + y⁴ − 4xy: how many minima, and where is the saddle?",
+    ),
 )
 
 TOPIC = Topic(
@@ -908,4 +1143,6 @@ TOPIC = Topic(
     free=("edit", "points", "seed", *(knob.name for knob in _TAB_KNOBS)),
     tabs=tuple(section.name for section in SECTIONS),
     click=_click,
+    measures=MEASURES,
+    code=True,
 )

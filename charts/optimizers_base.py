@@ -189,11 +189,7 @@ def complete(given: Values) -> dict[str, Value]:
     twin = str(given.get("twin", NONE))
     again: dict[str, Value] = {}
     if twin != NONE:
-        knobs = METHODS[twin].knobs
-        again = {
-            f"twin_{k.name}": given.get(own(twin, k.name), rates.get(own(twin, k.name), k.default))
-            for k in knobs
-        }
+        again = {f"twin_{k.name}": rates.get(own(twin, k.name), k.default) for k in METHODS[twin].knobs}
     return {
         "start_x": start[0],
         "start_y": start[1],

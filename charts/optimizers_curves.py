@@ -185,7 +185,7 @@ def _curves_spec(width: int, pair: bool, log: bool) -> Spec:
     x = alt.X(
         "step:Q",
         title="step",
-        scale=alt.Scale(type="log" if log else "linear", nice=False, zero=False),
+        scale=alt.Scale(type="log", nice=False) if log else alt.Scale(nice=False, zero=False),
         axis=alt.Axis(grid=False, labelExpr=theme.POWER)
         if log
         else alt.Axis(grid=False, tickMinStep=1, format="d"),

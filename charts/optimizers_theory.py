@@ -252,7 +252,7 @@ def _log(field: str, title: str | None = None) -> alt.Y:
     return alt.Y(
         field,
         title=title,
-        scale=alt.Scale(type="log", nice=False, zero=False),
+        scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
     )
 

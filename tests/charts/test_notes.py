@@ -13,6 +13,7 @@ from charts import activation_notes as measured
 from charts import batchnorm_notes as norms
 from charts import dropout_notes as masks
 from charts import initialization_notes as starts
+from charts import optimizers_notes as rules
 from charts import theme
 from charts.activation_notes import MEASURES
 from charts.activation_training import TRAIN_KNOBS, train_blocks
@@ -50,6 +51,10 @@ CLAIMS = {
         "S199 S200 S201 S202 S203"
     ),
     "dropout": ids("S84 S85 S86 S87 S88 S89 S130 S178 S179 S180 S181 S182 S183 S206 S324 S325 S326"),
+    "optimizers": ids(
+        "S6 S16 S99 S100 S105 S109 S148 S149 S150 S151 S152 S153 S154 S155 S156 S157 S158 S214 S260 S309 S310 S311 S312 "
+        "S313 S314"
+    ),
 }
 ERRATA = {
     "activations": ids(
@@ -59,6 +64,7 @@ ERRATA = {
     "initialization": ids("E1 E49 E50 E60 E61 E107 E108 E109 E149 E150 E151 E152 E153 E154"),
     "batchnorm": ids("E29 E30 E31 E32 E33 E34 E35 E36 E37 E59 E95 E96 E97 E98 E99 E100 E101 E102 E103"),
     "dropout": ids("E38 E39 E40 E84 E85 E86 E87 E88 E89 E106 E172 E173 E174"),
+    "optimizers": ids("E44 E45 E47 E67 E68 E69 E70 E71 E72 E110 E161 E162 E163"),
 }
 TIMED = ("S23", "S32", "E8")
 
@@ -68,6 +74,7 @@ BY_TOPIC = {
     "initialization": starts.MEASURES,
     "batchnorm": norms.MEASURES,
     "dropout": masks.MEASURES,
+    "optimizers": rules.MEASURES,
 }
 # Without the caches that keep what a page has measured once.
 ALL_MEASURES = {

@@ -43,7 +43,16 @@ SLOW: Mapping[str, tuple[str, ...]] = {
     ),
     "optimizers": (
         *("basin_optimizer", "basin_factor", "basin_steps", "basin_reach", "basin_size"),
-        *("fair_pair", "fair_view", "rot_rates"),
+        *(
+            "fair_pair",
+            "fair_view",
+            "rot_rates",
+            "land_view",
+            "land_layers",
+            "land_seed",
+            "batch_view",
+            "batch_well_lr",
+        ),
     ),
     "dropout": (
         *("ens_layers", "ens_decay", "ens_view", "reg_view"),
