@@ -38,7 +38,7 @@ from charts.optimizers_base import (
 )
 from charts.optimizers_basins import BASIN_KNOBS, basin_click, basins_blocks
 from charts.optimizers_batches import BATCH_KNOBS, batch_blocks, batch_shown
-from charts.optimizers_code import programs
+from charts.optimizers_code import has_text, programs
 from charts.optimizers_curves import CURVE_KNOBS, curves_blocks
 from charts.optimizers_fair import FAIR_KNOBS, fair_blocks, fair_shown
 from charts.optimizers_landscape import LAND_KNOBS, land_blocks, land_shown
@@ -857,7 +857,7 @@ def make(values: Values) -> View:
         why=_why(values, results),
         events=_events(results, surface, values),
         tabs=tuple(section.tab(values) for section in SECTIONS),
-        code=programs(values),
+        code=programs(values) if has_text(values) else (),
     )
 
 

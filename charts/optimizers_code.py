@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from charts.optimizers_base import NONE, OWN, Method, methods, noisy, start_of, surface_of, surface_settings
 from charts.optimizers_code_formula import tidy
-from charts.optimizers_code_rules import RATIO, Form, Function, function
-from charts.optimizers_code_surfaces import Text, folded, from_formula, statement, surface_text
-from charts.topic import Code, Values, real, whole, word
+from charts.optimizers_code_rules import RATIO, RULES, Form, Function, function
+from charts.optimizers_code_surfaces import SURFACE_TEXTS, Text, folded, from_formula, statement, surface_text
+from charts.topic import Code, Values, real, whole, word, words
 from core.schedules import SCHEDULES, Schedule
 from core.surfaces import Surface
 
@@ -37,6 +37,13 @@ def programs(values: Values) -> tuple[Code, Code]:
     """
     page = _page(values)
     return Code("NumPy", _numpy(page)), Code("PyTorch", _torch(page))
+
+
+def has_text(values: Values) -> bool:
+    """Return whether the surface, the methods and the schedule of the page all have their text; a new entry has none."""
+    chosen = {*words(values, "optimizers"), word(values, "twin")}
+    known = values["surface"] == OWN or values["surface"] in SURFACE_TEXTS
+    return known and values["schedule"] in FACTORS and chosen <= {*RULES, NONE}
 
 
 # What both share

@@ -21,6 +21,7 @@ from tests.charts.topics import (
     SCENARIOS,
     TOPICS,
     WIDE_AND_NARROW,
+    distinct,
     figures,
     marks,
     others,
@@ -77,7 +78,7 @@ def differ(a, b):
 
 @pytest.mark.parametrize(
     ("topic", "name"),
-    [(t, name) for t in TOPICS for name in t.knobs],
+    [(t, name) for t in TOPICS for name in distinct(t)],
     ids=lambda v: v if isinstance(v, str) else v.name,
 )
 def test_a_knob_changes_data_never_the_specification(topic, name):

@@ -9,6 +9,7 @@ import numpy as np
 
 from charts import activations, batchnorm, dropout, initialization, optimizers
 from charts.figure import Figure
+from charts.optimizers_base import METHODS, own
 from charts.topic import Block, Scenario, Tab, Topic, View
 from core.knobs import Knob, Value
 
@@ -170,6 +171,16 @@ def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[
             yield {knob.name: knob.high}
     if len(given) == 2:
         yield from ({**given, knob.name: int(knob.high)} for knob in numbers)
+
+
+def distinct(topic: Topic) -> list[str]:
+    """Name a topic's knobs; of the settings that many optimizers have alike, those of the first that has each."""
+    again, seen = set(), set()
+    for name, entry in METHODS.items():
+        for knob in entry.knobs:
+            again |= {own(name, knob.name), f"twin_{knob.name}"} if knob.name in seen else set()
+            seen.add(knob.name)
+    return [name for name in topic.knobs if topic.name != "optimizers" or name not in again]
 
 
 # Tabs that train for seconds: drawn once, in the default view, and by tests of their own.

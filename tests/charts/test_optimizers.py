@@ -1,0 +1,270 @@
+"""The main figure of Optimizers: what all methods share, the second run, the points, the arrows, and what scenarios say."""
+
+import math
+
+import numpy as np
+import pytest
+
+from charts.optimizers import TOPIC
+from charts.optimizers_base import OWN, TWIN, given_problem, methods, run
+from core.descent import SurfaceProblem, descend
+from core.optimizers import OPTIMIZERS
+from core.schedules import SCHEDULES
+from core.surfaces import SURFACES
+
+
+def values_of(**given):
+    return TOPIC.fill(given)
+
+
+def view_of(**given):
+    return TOPIC.view(values_of(**given))
+
+
+def ends(scenario):
+    values = TOPIC.scenario_values(TOPIC.scenario(scenario))
+    return {name: result.path[-1] for name, result in run(values).items()}
+
+
+# What all methods share
+
+
+def test_noise_is_the_same_for_all_methods_and_drawn_in_the_order_of_the_steps():
+    values = values_of(optimizers=("GD", "Sign descent"), noise=2.0, seed=5, steps=40)
+    results = run(values)
+    noise = np.random.default_rng(5).standard_normal((41, 2)) * 2.0
+    for result in results.values():
+        exact = SURFACES["Quadratic bowl"].grad(result.path, kappa=50.0, theta=0.0)
+        np.testing.assert_allclose(result.gradient - exact, noise, atol=1e-12)
+    assert "Gradient noise σ 2, seed 5." in view_of(noise=2.0, seed=5).figure.caption
+
+
+def test_a_mini_batch_is_the_mean_over_its_rows():
+    values = values_of(surface="Logistic regression", optimizers=("GD",), batch_size=5, seed=3, steps=30)
+    (result,) = run(values).values()
+    samples = SURFACES["Logistic regression"].samples
+    problem = given_problem(values)
+    for t in range(30):
+        rows = problem.indices(t)
+        z = samples.x[rows] * result.path[t, 0] + result.path[t, 1]
+        residual = 1 / (1 + np.exp(-z)) - samples.y[rows]
+        np.testing.assert_allclose(
+            result.gradient[t], [np.mean(residual * samples.x[rows]), np.mean(residual)], atol=1e-12
+        )
+
+
+def test_all_samples_are_the_exact_gradient():
+    whole = run(values_of(surface="Linear regression", batch_size=64))
+    problem = SurfaceProblem(SURFACES["Linear regression"])
+    for name, method in methods(values_of(surface="Linear regression")).items():
+        alone = descend(problem, method.rule(), SURFACES["Linear regression"].starts[0], 60)
+        np.testing.assert_array_equal(whole[name].path, alone.path)
+
+
+@pytest.mark.parametrize(("clip", "size"), [("norm", 0.7), ("value", 0.4)])
+def test_clipping_limits_what_the_method_sees(clip, size):
+    values = values_of(optimizers=("GD", "Momentum"), clip=clip, clip_at=size, steps=50)
+    for result in run(values).values():
+        raw = SURFACES["Quadratic bowl"].grad(result.path, kappa=50.0, theta=0.0)
+        if clip == "value":
+            expected = np.clip(raw, -size, size)
+        else:
+            norm = np.hypot(*raw.T)[:, None]
+            expected = raw * np.minimum(1, size / (norm + 1e-6))
+        np.testing.assert_allclose(result.gradient, expected, atol=1e-13)
+    reading = TOPIC.view(values).reading
+    count = int(np.sum(np.any(run(values)["GD"].raw != run(values)["GD"].gradient, axis=1)[:-1]))
+    assert f"GD {count}" in reading
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_schedule_multiplies_every_step_of_gradient_descent(schedule):
+    values = values_of(optimizers=("GD",), schedule=schedule, steps=25, gd_lr=0.2)
+    (result,) = run(values).values()
+    entry = SCHEDULES[schedule]
+    factors = entry.factor(np.arange(25), 25, **{knob.name: knob.default for knob in entry.knobs})
+    np.testing.assert_allclose(
+        np.diff(result.path, axis=0), -0.2 * factors[:, None] * result.gradient[:-1], atol=1e-13
+    )
+    said = f"{schedule} schedule" in TOPIC.view(values).figure.caption.lower()
+    assert said == (schedule != "constant")
+
+
+def test_what_they_share_is_written_into_the_figure():
+    titles = view_of(noise=1.0, clip="value", schedule="cosine").figure.data["titles"]
+    (text,) = titles[titles.panel == "left"].text.astype(str)
+    assert all(word in text for word in ("noise σ 1", "clipped by value at 1", "cosine"))
+    plain = view_of().figure.data["titles"]
+    assert list(plain[plain.panel == "left"].text.astype(str)) == [""]
+
+
+def test_no_closed_form_is_drawn_where_it_does_not_hold():
+    assert view_of().figure.data["theory"].shown.any()
+    for given in ({"noise": 1.0}, {"clip": "norm"}, {"schedule": "cosine"}, {"gd_weight_decay": 0.1}):
+        figure = view_of(optimizers=("GD",), **given).figure
+        assert not figure.data["theory"].shown.any(), given
+        assert "limit 2/λ₂" not in view_of(optimizers=("GD",), **given).reading, given
+
+
+# A second run, conventions, presets
+
+
+def test_the_second_run_has_settings_of_its_own():
+    values = values_of(optimizers=("Adam",), twin="Adam", twin_lr=0.05, twin_bias_correction=False)
+    first, second = run(values)["Adam"], run(values)["Adam" + TWIN]
+    problem = SurfaceProblem(SURFACES["Quadratic bowl"], {"kappa": 50.0, "theta": 0.0})
+    alone = descend(problem, OPTIMIZERS["Adam"].build(lr=0.05, bias_correction=False), [-5.0, -2.0], 60)
+    np.testing.assert_array_equal(second.path, alone.path)
+    assert not np.array_equal(first.path, second.path)
+    assert "Adam ′ lr 0.05" in TOPIC.view(values).figure.caption
+
+
+def test_a_second_run_begins_as_the_first_does_by_default():
+    values = values_of(optimizers=("RMSProp",), twin="RMSProp")
+    np.testing.assert_array_equal(run(values)["RMSProp"].path, run(values)["RMSProp" + TWIN].path)
+
+
+@pytest.mark.parametrize("framework", ["Keras", "optax"])
+def test_the_convention_is_that_of_the_framework(framework):
+    values = values_of(optimizers=("RMSProp",), convention=framework, rmsprop_eps=0.1)
+    problem = SurfaceProblem(SURFACES["Quadratic bowl"], {"kappa": 50.0, "theta": 0.0})
+    rule = OPTIMIZERS["RMSProp"].build(convention=framework, lr=values["rmsprop_lr"], eps=0.1)
+    expected = descend(problem, rule, [-5.0, -2.0], 60).path
+    np.testing.assert_array_equal(run(values)["RMSProp"].path, expected)
+    assert f"{framework}'s formulas" in TOPIC.view(values).figure.caption
+
+
+def test_presets_are_legal_values_of_the_knobs_in_view():
+    for name in OPTIMIZERS:
+        values = values_of(optimizers=(name,), edit=name)
+        (offered,) = [p for group, p in TOPIC.presets(values).items() if group.startswith("More of")]
+        for changes in offered.values():
+            for knob, value in changes.items():
+                assert TOPIC.knobs[knob].check(value) == value
+                assert knob in TOPIC.shown(values)
+
+
+# Marks
+
+
+def test_every_stationary_point_in_the_window_is_marked_on_demand():
+    surface = SURFACES["Six-hump camel"]
+    drawn = view_of(surface="Six-hump camel", points=True).figure.data["points"]
+    low_x, high_x, low_y, high_y = surface.window
+    inside = [
+        p for p in surface.stationary if low_x <= p.point[0] <= high_x and low_y <= p.point[1] <= high_y
+    ]
+    assert {(x, y) for x, y in zip(drawn.x, drawn.y, strict=True)} == {p.point for p in inside}
+    for _, row in drawn.iterrows():
+        assert (str(row.left) + str(row.right)).startswith(str(row.kind))
+
+
+def test_arrows_lead_to_the_next_point_and_downhill():
+    values = values_of(surface="Himmelblau", optimizers=("GD",), steps=50)
+    result = run(values)["GD"]
+    arrows = TOPIC.view(values).figure.data["arrows"]
+    arrows = arrows[arrows.drawn & (arrows.step < 50)]
+    assert len(arrows) >= 45
+    here, step = result.path[arrows.step], arrows.step.to_numpy()
+    np.testing.assert_allclose(arrows[["next_x", "next_y"]], result.path[step + 1], atol=1e-5)
+    tips = arrows[["tip_x", "tip_y"]].to_numpy(float) - here
+    along = np.sum(tips * -result.gradient[step], axis=1)
+    sizes = np.hypot(*tips.T) * np.hypot(*result.gradient[step].T)
+    well = np.hypot(*result.gradient[step].T) > 1e-3
+    np.testing.assert_allclose(along[well] / sizes[well], 1, atol=1e-4)
+    # On the screen every one of them is as long as every other.
+    span = np.array([10.0, 10.0 / 0.78])
+    np.testing.assert_allclose(np.hypot(*(tips[well] / span).T), 0.062, rtol=1e-3)
+
+
+def test_an_arrow_out_of_the_window_ends_at_its_border():
+    values = values_of(optimizers=("GD",), gd_lr=0.6, steps=12)
+    arrows = TOPIC.view(values).figure.data["arrows"]
+    arrows = arrows[arrows.drawn]
+    assert ((arrows.next_y >= -3.5) & (arrows.next_y <= 3.0)).all()
+    assert ((arrows.next_y == -3.5) | (arrows.next_y == 3.0)).any()
+
+
+# A typed function
+
+
+@pytest.mark.parametrize(
+    "text", ["3", "x", "log(x)", "sqrt(-1 - x^2)", "1e300*exp(x^2)", "abs(x) + exp(y) - 1/x"]
+)
+def test_any_typed_function_can_be_drawn(text):
+    view = view_of(surface=OWN, formula=text)
+    assert "nan" not in view.reading.lower().replace("finan", "")
+    for frame in view.figure.data.values():
+        for column in frame.select_dtypes("number"):
+            assert not np.isinf(frame[column].to_numpy(float)).any()
+
+
+def test_a_typed_function_is_the_surface_that_it_describes():
+    ours = values_of(
+        surface=OWN,
+        formula="(1-x)^2 + 100*(y-x^2)^2",
+        start_x=-1.2,
+        start_y=1.0,
+        gd_lr=0.001,
+        optimizers=("GD",),
+    )
+    registry = values_of(surface="Rosenbrock", gd_lr=0.001, optimizers=("GD",))
+    np.testing.assert_allclose(run(ours)["GD"].path, run(registry)["GD"].path, rtol=1e-9)
+
+
+# What the scenarios' notices say
+
+
+def test_the_cliff_throws_and_clipping_holds():
+    assert ends("Over the cliff")["GD"][0] > 20
+    assert run(TOPIC.scenario_values(TOPIC.scenario("Over the cliff")))["GD"].path[1, 0] > 24
+    clipped = ends("Clipped at the cliff")
+    assert all(math.hypot(*clipped[name]) < 0.1 for name in ("GD", "Momentum"))
+
+
+def test_the_plateau_stops_those_that_follow_the_size_of_the_gradient():
+    after = {name: math.hypot(*end) for name, end in ends("Plateau").items()}
+    assert all(after[name] < 0.5 for name in ("RMSProp", "Adam", "Sign descent"))
+    assert all(after[name] > 5 for name in ("GD", "Momentum"))
+
+
+def test_adagrad_is_left_behind():
+    after = {name: math.dist(end, (1, 1)) for name, end in ends("AdaGrad stalls").items()}
+    assert after["AdaGrad"] == max(after.values())
+
+
+def test_adam_ends_at_the_worst_point_and_amsgrad_at_the_best():
+    after = ends("Adam against AMSGrad")
+    assert after["Adam"][0] > 0.85
+    assert after["AMSGrad"][0] < -0.85
+
+
+def test_momentum_passes_and_gradient_descent_stays():
+    after = ends("Past the local minimum")
+    assert math.dist(after["GD"], (2, 0)) < 1e-3
+    assert math.dist(after["Momentum"], (-2, 0)) < 1e-2
+
+
+def test_a_cosine_ends_nearer_than_a_constant_rate():
+    minimum = SURFACES["Linear regression"].minima[0].point
+    constant, cosine = ends("Mini-batches"), ends("Cosine to the end")
+    for name in constant:
+        assert math.dist(cosine[name], minimum) < math.dist(constant[name], minimum)
+
+
+def test_newton_jumps_onto_the_saddle():
+    after = ends("Newton at a saddle")
+    assert math.hypot(*after["Newton"]) == 0
+    assert math.hypot(*after["GD"]) > 10
+
+
+def test_uncorrected_steps_are_longer_than_the_rate():
+    results = run(TOPIC.scenario_values(TOPIC.scenario("Without bias correction")))
+    longest = {name: np.abs(np.diff(r.path, axis=0)).max() for name, r in results.items()}
+    assert longest["Adam"] <= 0.3 * 1.0001
+    assert longest["Adam" + TWIN] > 3 * 0.3
+
+
+def test_decay_moves_adamw_off_the_minimum_and_adam_hardly():
+    after = ends("AdamW against Adam + L2")
+    assert math.dist(after["Adam"], (3, 2)) < 0.1 < math.dist(after["AdamW"], (3, 2))
