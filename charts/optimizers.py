@@ -1,7 +1,7 @@
 """Optimizers: paths of update rules over a loss surface, and how far above the minimum they are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -52,7 +52,7 @@ from core.knobs import Value, latex, number
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.quadratic import LinearTheory, gd_limit
 from core.schedules import SCHEDULES
-from core.surfaces import Surface, rotate_start
+from core.surfaces import Stationary, Surface, rotate_start
 
 Array = np.ndarray
 
@@ -157,8 +157,8 @@ def _click(point: Mapping[str, float], values: Values) -> dict[str, Value]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 56 if narrow else round((width - 190) * 0.62)
-    right = width - 150 if narrow else width - 190 - left
+    left = width - 66 if narrow else round((width - 214) * 0.62)
+    right = width - 158 if narrow else width - 214 - left
     tall = min(430, max(260, round(left * _SHAPE)))
 
     scrub = alt.param(
@@ -208,9 +208,9 @@ def _spec(width: int) -> Spec:
     )
     dots = (
         alt.Chart(named("path"))
-        .transform_filter(f"datum.dot && {passed}")
-        .mark_point(filled=True, size=9, opacity=0.9)
-        .encode(x=x, y=y, color=theme.color())
+        .transform_filter(f"!datum.drawn || (datum.dot && {passed})")
+        .mark_point(filled=True, size=9)
+        .encode(x=x, y=y, color=theme.color(), opacity=drawn_only)
     )
     now = (
         alt.Chart(named("path"))
@@ -270,11 +270,13 @@ def _spec(width: int) -> Spec:
         color=theme.color(),
         opacity=moving,
     )
-    exits = (
+    # The ground's color around the letters, so that a path does not cross them out; a stroke has the color of its fill.
+    exits = [
         alt.Chart(named("exits"))
-        .mark_text(fontSize=theme.SMALL_SIZE, fontWeight=600, clip=False)
-        .encode(x=x, y=y, text="label:N", color=theme.color())
-    )
+        .mark_text(fontSize=theme.SMALL_SIZE, fontWeight=600, clip=False, filled=filled, strokeWidth=4)
+        .encode(x=x, y=y, text="label:N", color=color)
+        for filled, color in ((False, theme.ink("paper")), (True, theme.color()))
+    ]
     start = (
         alt.Chart(named("start"))
         .mark_point(shape="circle", size=130, strokeWidth=2, filled=False)
@@ -304,7 +306,7 @@ def _spec(width: int) -> Spec:
     point_names = [
         alt.Chart(named("points"))
         .mark_text(align=align, dx=dx, dy=-8, fontSize=theme.SMALL_SIZE)
-        .encode(x=x, y=y, text=f"{align}:N", color=theme.ink("ink"), opacity=theme.SHOWN)
+        .encode(x=x, y=alt.Y("name_y:Q"), text=f"{align}:N", color=theme.ink("ink"), opacity=theme.SHOWN)
         for align, dx in _SIDES
     ]
     conditions = (
@@ -328,7 +330,7 @@ def _spec(width: int) -> Spec:
     )
     drawn = alt.layer(
         *(picture, lines, ghost, path, dots, points, *point_names, start),
-        *(gradient, gradient_tip, move, move_tip, now, exits, conditions),
+        *(gradient, gradient_tip, move, move_tip, now, *exits, conditions),
     )
     surface = (
         alt.layer(drawn, click)
@@ -465,6 +467,19 @@ def _path_rows(method: Method, result: Descent, surface: Surface, steps: int) ->
         "slot": np.int8(style.slot),
     }
     return path, exits
+
+
+def _apart(exits: pd.DataFrame, window: tuple[float, float, float, float]) -> pd.DataFrame:
+    """Move the marks of paths that leave through the same border apart along it."""
+    x, y = exits["x"].to_numpy(float, copy=True), exits["y"].to_numpy(float, copy=True)
+    for along, across, low, high, gap, borders in (
+        (x, y, *window[:2], 0.075, window[2:]),
+        (y, x, *window[2:], 0.05, window[:2]),
+    ):
+        for border in borders:
+            there = np.flatnonzero(across == border)
+            along[there] = spread(along[there], gap * (high - low), low, high)
+    return exits.assign(x=x, y=y)
 
 
 def _arrow_rows(method: Method, result: Descent, surface: Surface, steps: int) -> Part:
@@ -666,13 +681,16 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
     if finite and surface.targets and all(m.isolated for m in surface.minima):
         left = sorted((float(distance(r.path[-1], surface)), n) for n, r in finite.items())
         listed = ", ".join(f"{name} {number(d)}" for d, name in left)
-        sentences.append(f"Distance to the nearest minimum after {steps} steps: {listed}.")
+        where = "the nearest minimum" if surface.minima else "the best point of the box"
+        sentences.append(f"Distance to {where} after {steps} steps: {listed}.")
         sentences += _reached(finite, surface)
     elif finite:
         listed = ", ".join(f"{name} {number(h)}" for h, name in sorted((h, n) for n, h in ahead.items()))
         what = "f − f*" if surface.infimum is not None else "Loss"
         more = "" if surface.infimum is not None else "; this surface has no minimum"
         sentences.append(f"{what} after {steps} steps: {listed}{more}.")
+    if not finite:
+        sentences.append(f"No run has finite numbers to the end of {steps} steps.")
     if surface.infimum is not None:
         target = 0.01
         reached = []
@@ -682,12 +700,22 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
             if step > 0:
                 reached.append((step, name))
         if reached:
-            step, name = min(reached)
-            does = "is first to bring" if len(results) > 1 else "brings"
-            sentences.append(f"{name} {does} f − f* to 1% of its start, at step {step}.")
+            step = min(reached)[0]
+            first_ = [name for at, name in reached if at == step]
+            does = (
+                "brings"
+                if len(results) == 1
+                else "is first to bring"
+                if len(first_) == 1
+                else "are first to bring"
+            )
+            sentences.append(f"{' and '.join(first_)} {does} f − f* to 1% of its start, at step {step}.")
     bowl = quadratic(values)
     gd = methods(values).get("GD")
     known = bowl is not None and bowl.eigenvalues[0] > 0 and not conditions(values)
+    # A start without any steep component never meets the limit.
+    if bowl is not None and known:
+        known = bool(abs((start_of(values) - bowl.center) @ bowl.eigenvectors[:, 1]) > 0)
     if known and bowl is not None and gd is not None and _theory(gd) is not None:
         limit = float(gd_limit(bowl.eigenvalues[-1]))
         lr = gd.settings["lr"]
@@ -711,6 +739,43 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
     return " ".join(sentences)
 
 
+def _free_places(
+    points: Sequence[Stationary], names: Sequence[str], surface: Surface
+) -> list[tuple[bool, float]]:
+    """Return on which side and at what height the names of points stand, so that none covers another: the nearest free.
+
+    Returns:
+        for each point, whether its name stands on the right of it, and at which y.
+    """
+    low_x, high_x, low_y, high_y = surface.window
+    wide, tall = (high_x - low_x) * 0.0125, (high_y - low_y) * 0.042
+    # Marks are in the way of names, too.
+    placed = [(p.point[0] - wide, p.point[0] + wide, p.point[1] - tall * 0.45) for p in points]
+    found = []
+    for point, name in zip(points, names, strict=True):
+        x, y = point.point
+        inner = x <= (low_x + high_x) / 2
+        candidates = [
+            (shift, side) for shift in sorted(range(-12, 13), key=abs) for side in (inner, not inner)
+        ]
+        for shift, right in candidates:
+            begin = x + wide if right else x - wide * (len(name) + 1)
+            end, at = begin + wide * len(name), y + shift * tall
+            if (
+                low_x <= begin
+                and end <= high_x
+                and low_y <= at <= high_y
+                and not any(
+                    abs(at - other) < tall * 0.95 and begin < last and end > first
+                    for first, last, other in placed
+                )
+            ):
+                break
+        placed.append((begin, end, at))
+        found.append((right, at))
+    return found
+
+
 def _points(surface: Surface, every: bool) -> pd.DataFrame:
     """Return the listed minima inside the window, or all stationary points with what they are and their height."""
     low_x, high_x, low_y, high_y = surface.window
@@ -728,6 +793,7 @@ def _points(surface: Surface, every: bool) -> pd.DataFrame:
             kind="minimum",
             angle=45,
             size=24,
+            name_y=center[1],
             label="",
             left="",
             right="",
@@ -736,17 +802,18 @@ def _points(surface: Surface, every: bool) -> pd.DataFrame:
     labels = [("global " if p.is_global else "local " if p.kind == "minimum" else "") + p.kind for p in found]
     named_ = every and len(found) <= _LABELED
     names = [f"{p.kind} {number(p.value)}" if named_ else "" for p in found]
-    middle = (low_x + high_x) / 2  # a name stands on the side that has room for it
+    places = _free_places(found, names, surface) if named_ else [(True, p.point[1]) for p in found]
     return rows(
         x=[p.point[0] for p in found],
         y=[p.point[1] for p in found],
         value=[p.value for p in found],
         kind=[p.kind for p in found],
-        size=90 if len(found) < _CROWD else 24,
+        size=90 if len(found) < _CROWD else 36,
+        name_y=[height for _, height in places],
         angle=[45 if p.kind == "minimum" else 0 for p in found],
         label=labels,
-        left=[name if p.point[0] <= middle else "" for name, p in zip(names, found, strict=True)],
-        right=[name if p.point[0] > middle else "" for name, p in zip(names, found, strict=True)],
+        left=[name if right else "" for name, (right, _) in zip(names, places, strict=True)],
+        right=["" if right else name for name, (right, _) in zip(names, places, strict=True)],
         shown=True,
     )
 
@@ -779,7 +846,7 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
     start_inside = window[0] <= x <= window[1] and window[2] <= y <= window[3]
     panel = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
     marked = " All listed stationary points are marked." if values["points"] else ""
-    listed = "; ".join(describe(method) for method in shown.values())
+    listed = "; ".join(describe(method) for method in shown.values()) or "No optimizer"
     return Figure(
         name="optimizers/trajectories",
         build=_spec,
@@ -788,7 +855,7 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
             "isolines": isolines if len(isolines) else nothing,
             "path": rows(*paths, _hidden(paths[0], nothing)) if paths else nothing,
             "arrows": rows(*arrows, _hidden(arrows[0], nothing)) if arrows else nothing,
-            "exits": rows(*exits) if exits else nothing,
+            "exits": _apart(rows(*exits), surface.window) if exits else nothing,
             "start": rows(x=[x], y=[y], shown=True) if start_inside else nothing,
             "points": _points(surface, bool(values["points"])),
             "theory": _theory_rows(exact, curves["curve"]),
@@ -801,10 +868,10 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
             "Rates chosen for this picture, not tuned fairly: see Fair."
         ),
         key=(
-            "Ring: start. Crosses: minima; diamonds: saddles; triangles: maxima. Big dots: the scrubbed step, with the "
-            "next step as an arrow and the direction of −g as a dashed one. × with a number: the step at which a path "
-            "leaves the window. ↑ or ↓ with a number: the last step of a curve inside its panel; ∞: the "
-            "step at which a run is no longer finite. Small dots: closed form."
+            "Ring: start. Crosses: minima; diamonds: saddles; triangles: maxima; squares: neither. Big dots: the scrubbed "
+            "step, with the next step as an arrow and the direction of −g as a dashed one. × with a number: the step at "
+            "which a path leaves the window. ↑ or ↓ with a number: the last step of a curve inside its panel; ∞: the step "
+            "at which a run is no longer finite. Small dots: closed form."
         ),
         hint="Click the surface to move the start.",
         play=True,
@@ -823,19 +890,37 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
     surface = surface_of(values)
     lines = [
         f"The surface is $f(x, y) = {surface.formula}$ ({surface.source}). {surface.note}",
-        "Every rule sees only the gradient at the point where it stands, and moves by its own step:",
     ]
-    bowl = quadratic(values)
+    if results:
+        lines.append(
+            "A rule sees the gradient at the point where it stands, Newton the curvature too, and moves by its own step:"
+        )
+    bowl, shared, framework = quadratic(values), conditions(values), word(values, "convention")
+    if shared:
+        lines.append(f"All gradients and rates here: {'; '.join(shared)}.")
     for name, method in methods(values).items():
         entry, result = method.entry, results[name]
         first, move = result.gradient[0], result.path[1] - result.path[0]
+        forms = getattr(entry, "conventions", {})
+        if framework in forms:
+            said = f"The formula is PyTorch's; {framework} has another: {forms[framework]}."
+        else:
+            said = f"{entry.convention}."
+        if method.settings.get("bias_correction") is False:
+            said += r" Without bias correction $m$ and $v$ stand where $m/(1-\beta_1^t)$ and $v/(1-\beta_2^t)$ are."
+        decay = method.settings.get("weight_decay")
+        if decay and r"\lambda" not in entry.update_rule:
+            said += f" The formula leaves out the weight decay of {number(float(decay))} that this run has."
+        numbers_ = (
+            f"At the start $g = {_vector(first)}$ and the first step is ${_vector(move)}$."
+            if np.isfinite([first, move]).all()
+            else "At the start there is no finite step."
+        )
         lines.append(
-            f"**{name}** ({describe(method).removeprefix(name).strip()}): ${entry.update_rule}$  \n"
-            f"At the start $g = {_vector(first)}$ and the first step is "
-            f"${_vector(move)}$. {entry.convention}."
+            f"**{name}** ({describe(method).removeprefix(name).strip()}): ${entry.update_rule}$  \n{numbers_} {said}"
         )
         linear = _theory(method)
-        if bowl is not None and bowl.eigenvalues[0] > 0 and linear is not None:
+        if bowl is not None and bowl.eigenvalues[0] > 0 and linear is not None and not shared:
             limit = float(linear.limit(float(bowl.eigenvalues[-1]), method.settings))
             rate = linear.rates(bowl.eigenvalues, method.settings)
             lines.append(
@@ -868,7 +953,7 @@ _TAB_KNOBS = tuple(knob for section in SECTIONS for knob in section.knobs)
 _TURNED = rotate_start((-3.5, 1.4), 45.0)
 
 # A short memory of squares, as in the example's proof, and a rate that arrives within the picture.
-_FORGETFUL = {"lr": 0.1, "beta1": 0.0, "beta2": 0.1}
+_FORGETFUL = {"lr": 0.5, "beta1": 0.0, "beta2": 0.1}
 
 SCENARIOS = (
     Scenario(
@@ -885,8 +970,9 @@ SCENARIOS = (
     ),
     Scenario(
         "Rotate the valley",
-        "The same valley turned by 45°, and the start with it. GD and Momentum need 33 and 37 steps to 1% of the loss, "
-        "as before. RMSProp and Adam lose their lead: their scaling works on the axes of x and y.",
+        "The same valley turned by 45°, with a start that lies among its axes as before, but mirrored and somewhat nearer, to "
+        "keep all paths in the picture. GD and Momentum need 33 and 37 steps to 1% of the loss, as before. RMSProp and Adam "
+        "lose their lead: their scaling works on the axes of x and y.",
         {
             "theta": 45.0,
             "start_x": round(float(_TURNED[0]), 6),
@@ -912,15 +998,15 @@ SCENARIOS = (
     ),
     Scenario(
         "Escape a saddle",
-        "All start one millionth off the ridge of x² − y². GD's distance from it grows by 1 + 2·lr a step; "
-        "RMSProp and Adam divide by the tiny gradient and leave at once.",
+        "All start one millionth off the ridge of x² − y². GD's distance from it grows by 1 + 2·lr a step, and "
+        "Momentum, at its lower rate, is slower still; RMSProp and Adam divide by the tiny gradient and leave at once.",
         {"surface": "Saddle", "steps": 80},
-        question="How long does GD stay at a saddle it starts one millionth away from?",
+        question="How long does GD stay near a saddle when it starts one millionth off the ridge?",
     ),
     Scenario(
         "Momentum overflows",
         "On Beale's steep walls Momentum with rate 0.01 is thrown out and ends in NaN; GD with the same rate "
-        "follows the valley to the minimum.",
+        "follows the valley toward the minimum.",
         {
             "surface": "Beale",
             "optimizers": ("GD", "Momentum", "Adam"),
@@ -930,7 +1016,7 @@ SCENARIOS = (
             "start_y": 1.5,
             "steps": 400,
         },
-        question="GD arrives with rate 0.01. Does Momentum, with the same rate?",
+        question="GD makes its way with rate 0.01. Does Momentum, with the same rate?",
     ),
     Scenario(
         "Two weights",
@@ -979,10 +1065,11 @@ SCENARIOS = (
     ),
     Scenario(
         "AdaGrad stalls",
-        "AdaGrad divides by the root of all squared gradients so far, and that sum only grows: after the steep first steps "
-        "little is left for the long valley. RMSProp and Adam forget, and go on.",
+        "AdaGrad divides by the root of the sum of all squared gradients so far, RMSProp and Adam by the root of an average. "
+        "In the valley the gradients are small, but the sum still holds the wall that the first steps came down: at these "
+        "rates AdaGrad creeps where the others pick up.",
         {"surface": "Rosenbrock", "optimizers": ("AdaGrad", "RMSProp", "Adam"), "steps": 300},
-        question="Which of the three slows down for good, and why?",
+        question="Which of the three never gets over the steep first steps?",
     ),
     Scenario(
         "Adam's first step",
@@ -1001,20 +1088,22 @@ SCENARIOS = (
     ),
     Scenario(
         "Adam against AMSGrad",
-        "Every third gradient in x is 3 and the other two are −1, so that the sum points to the left border. Adam with a short "
-        "memory forgets the large one before it counts and ends at the right border; AMSGrad remembers it.",
+        "Every third gradient in x is 3 and the other two are −1: their sum, 1, asks for the left border. Adam with a short "
+        "memory divides the 3 by itself, has forgotten it at the next −1, and ends at the right border; AMSGrad remembers it.",
         {
             "surface": "AMSGrad's example",
             "optimizers": ("Adam", "AMSGrad"),
+            "schedule": "1/√t",
             "steps": 300,
             **{f"{name}_{knob}": value for name in ("adam", "amsgrad") for knob, value in _FORGETFUL.items()},
         },
-        question="Two small gradients to the right, one large to the left: where should the average lead?",
+        question="Two small steps to the right, one large to the left: where does each rule end?",
     ),
     Scenario(
         "AdamW against Adam + L2",
-        "Both have weight decay 0.5. In Adam it is added to the gradient and divided by the same root, so that it hardly "
-        "acts; AdamW shrinks the weights beside the step and settles where decay and gradient balance, off the minimum.",
+        "Both have weight decay 0.5. Added to the gradient it moves the minimum only as far as the curvature lets it: Adam "
+        "ends beside (3, 2). AdamW shrinks the weights by themselves, against a step that is about as long as the learning "
+        "rate however steep the wall is, and settles far from the minimum.",
         {
             "surface": "Himmelblau",
             "optimizers": ("Adam", "AdamW"),
@@ -1065,8 +1154,8 @@ SCENARIOS = (
     ),
     Scenario(
         "Cosine to the end",
-        "The same mini-batches with a learning rate that falls to 0 along a cosine: the wandering dies away, and the paths "
-        "end nearer to the minimum.",
+        "The same mini-batches with a learning rate that falls to 0 along a cosine: the wandering dies away. With this seed all "
+        "three end nearer to the minimum, with most others too.",
         {
             "surface": "Linear regression",
             "optimizers": ("GD", "Momentum", "Adam"),
@@ -1096,16 +1185,19 @@ SCENARIOS = (
     ),
     Scenario(
         "Basins of momentum",
-        "Every pixel is a start, colored by the minimum that Momentum takes it to. The borders of the four basins fray where "
-        "the speed decides.",
-        {"surface": "Himmelblau", "optimizers": ("GD", "Momentum")},
+        "Every pixel is a start, colored by the minimum that Momentum takes it to. Its basins fray where the speed that has "
+        "been gathered decides; the bars compare their shares with those of GD.",
+        {"surface": "Himmelblau", "optimizers": ("GD", "Momentum"), "gd_lr": 0.01, "momentum_lr": 0.01},
         question="Is the nearest minimum the one that is reached?",
         tab="Basins",
     ),
     Scenario(
         "The same budget for all",
         "Each optimizer gets 25 learning rates, and its best one counts. What is left of the differences on the first figure?",
-        {"optimizers": ("GD", "Momentum", "Nesterov", "RMSProp", "Adam")},
+        {
+            "optimizers": ("GD", "Momentum", "Nesterov", "RMSProp", "Adam"),
+            "fair_methods": ("GD", "Momentum", "Nesterov", "RMSProp", "Adam"),
+        },
         question="How much of an optimizer's lead was only its learning rate?",
         tab="Fair",
     ),
@@ -1113,7 +1205,10 @@ SCENARIOS = (
         "Every angle",
         "The same valley turned from 0° to 90°, one run an angle. The lines of GD, Momentum and Nesterov are flat; those of the "
         "methods that scale each coordinate are lowest where the valley lies along an axis.",
-        {"optimizers": ("GD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam")},
+        {
+            "optimizers": ("GD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam"),
+            "rot_methods": ("GD", "Momentum", "Nesterov", "AdaGrad", "RMSProp", "Adam"),
+        },
         question="Is a method that is fast in an axis-aligned valley fast in any valley?",
         tab="Rotation",
     ),

@@ -2,16 +2,19 @@
 
 ``ANATOMIES`` maps each name of ``OPTIMIZERS`` to its recipe. A recipe writes the rule down with ``Quantity``, which keeps the
 formula, the same formula with numbers, and its value together, so that what is printed is what was computed.
+``REFERENCE_ANATOMIES`` does the same for the methods of ``REFERENCES``, whose matrices tie the coordinates to each other.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
 import numpy as np
 
 from core.knobs import latex
-from core.optimizers import State
+from core.optimizers import Rule, State
+from core.second_order import Curved
 
 Array = np.ndarray
 Operand = Union["Quantity", float, int]
@@ -41,14 +44,25 @@ LETTERS: Mapping[str, str] = {
 }
 
 
+def _entry(x: float) -> str:
+    return f"-{latex(-x)}" if x < 0 else latex(x)
+
+
 def vector(value: Array) -> str:
     """Write a vector as a column of numbers in LaTeX."""
-    entries = [f"-{latex(-x)}" if x < 0 else latex(x) for x in np.asarray(value, float)]
+    entries = [_entry(float(x)) for x in np.asarray(value, float)]
     return r"\begin{pmatrix} " + r" \\ ".join(entries) + r" \end{pmatrix}"
 
 
-def _shown(value: Any) -> str:
-    return vector(value) if np.ndim(value) else latex(float(value))
+def matrix(value: Array) -> str:
+    """Write a matrix (d, d) in LaTeX, without parentheses around its negative numbers."""
+    lines = [" & ".join(_entry(float(x)) for x in line) for line in np.asarray(value, float)]
+    return r"\begin{pmatrix} " + r" \\ ".join(lines) + r" \end{pmatrix}"
+
+
+def written(value: Any) -> str:
+    """Write a number, a vector (d,) or a matrix (d, d) in LaTeX."""
+    return (latex, vector, matrix)[np.ndim(value)](value)
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ class Quantity:
     @classmethod
     def of(cls, value: Any, letters: str) -> "Quantity":
         """Return a quantity that is known: its letters, and its value as its numbers."""
-        return cls(value, letters, _shown(value))
+        return cls(value, letters, written(value if np.ndim(value) else float(value)))
 
     def _within(self, level: int) -> "Quantity":
         """Put parentheses around what holds together less tightly than its surroundings."""
@@ -207,11 +221,13 @@ class Anatomy:
     """A step taken apart.
 
     ``terms`` lead from the gradient to the step, in the order in which the rule computes them. ``arrows`` add up to the
-    step; where the rule is not linear in its parts (a sign), one arrow is the whole of it.
+    step; where the rule is not linear in its parts (a sign), one arrow is the whole of it. ``mixes``: a matrix ties the
+    coordinates to each other; elsewhere every operation acts on each by itself.
     """
 
     terms: tuple[Term, ...]
     arrows: tuple[Arrow, ...]
+    mixes: bool = False
 
     @property
     def step(self) -> Array:
@@ -678,3 +694,145 @@ def anatomy(
     parts = recipe.explain(case)
     arrows = tuple(Arrow(part, np.asarray(q.value, float)) for part, q in parts.items())
     return Anatomy(tuple(case.terms), arrows)
+
+
+# The references
+
+
+def _mixed(terms: Sequence[Term], step: Array) -> Anatomy:
+    return Anatomy(tuple(terms), (Arrow(WHOLE, step),), mixes=True)
+
+
+def _columns(apply: Callable[[Array], Array]) -> Array:
+    """Return the matrix of a linear map that a rule applies, (2, 2), from what it makes of the unit vectors."""
+    return np.stack([apply(unit) for unit in np.eye(2)], axis=1)
+
+
+def newton_anatomy(
+    problem: Curved,
+    build: Callable[..., Rule],
+    before: State,
+    grad: Array,
+    w: Array,
+    step: Array,
+    knobs: Knobs,
+) -> Anatomy:
+    """Take Newton's step apart: the Hessian, what is inverted, its inverse, and the step.
+
+    Args:
+        problem: the exact one, whose Hessian the rule sees.
+        build: makes the rule from its knobs; the inverse is what the rule itself makes of unit gradients.
+        before, grad, w, step, knobs: as in ``anatomy``.
+    """
+    lr, shift = float(knobs["lr"]), float(knobs["shift"])
+    hessian = np.asarray(problem.hessian(w), float)
+    terms = [Term("H", "", "", hessian)]
+    if not np.all(np.isfinite(hessian)):
+        return _mixed([*terms, Term(r"\Delta w_t", "", "", step)], step)
+    inverted, letters = hessian, "H"
+    if knobs["saddle_free"]:
+        sizes, vectors = np.linalg.eigh(hessian)
+        inverted, letters = (vectors * np.abs(sizes)) @ vectors.T, r"\lvert H \rvert"
+        terms.append(Term(r"\lambda(H)", "", "", sizes))
+        terms.append(Term(letters, "", "", inverted))
+    if shift:
+        shifted = inverted + shift * np.eye(2)
+        numbers = rf"{matrix(inverted)} + {latex(shift, 6)}\, I"
+        terms.append(Term("B", rf"{letters} + \delta I", numbers, shifted))
+        inverted, letters = shifted, "B"
+    plain = build(lr=1.0, shift=shift, saddle_free=bool(knobs["saddle_free"]))
+    with np.errstate(all="ignore"):
+        inverse = _columns(lambda unit: -plain.update(unit, before, w)[0])
+    if np.all(np.isfinite(inverse)):
+        name = rf"{letters}^{{-1}}"
+        terms.append(Term(name, "", "", inverse))
+        numbers = rf"-{latex(lr, 6)}\cdot {matrix(inverse)} {vector(grad)}"
+        terms.append(Term(r"\Delta w_t", rf"-\eta\, {name} g", numbers, step))
+    else:
+        (a, b), (_, c) = inverted
+        terms.append(Term(rf"\det {letters}", "", "", float(a * c - b * b)))
+        terms.append(Term(r"\Delta w_t", "", "", step))
+    return _mixed(terms, step)
+
+
+def lbfgs_anatomy(
+    problem: Curved,
+    build: Callable[..., Rule],
+    before: State,
+    grad: Array,
+    w: Array,
+    step: Array,
+    knobs: Knobs,
+) -> Anatomy:
+    """Take a step of L-BFGS apart: the pairs it remembers, the inverse Hessian they stand for, direction and length.
+
+    Args:
+        problem: not needed.
+        build: makes the rule from its knobs; the matrix is what the rule itself makes of unit gradients.
+        before, grad, w, step, knobs: as in ``anatomy``.
+    """
+    lr = float(knobs["lr"])
+    plain = build(lr=1.0, memory=knobs["memory"], line_search=False)
+    with np.errstate(all="ignore"):
+        after = plain.update(grad, before, w)[1]
+        # A last step of 0 teaches nothing: what the rule makes of other gradients is the matrix of this step.
+        still = after._replace(moved=np.zeros_like(after.moved), t=np.ones_like(after.t))
+        estimate = _columns(lambda unit: -plain.update(unit, still, w)[0])
+        direction = plain.update(grad, still, w)[0]
+    pairs, most = int(np.any(after.changes != 0, axis=-1).sum()), int(float(knobs["memory"]))
+    terms = [
+        Term(rf"\text{{pairs, at most {most}}}", "", "", float(pairs)),
+        Term(r"\tilde H", "", "", estimate),
+        Term("d", r"-\tilde H g", rf"-{matrix(estimate)} {vector(grad)}", direction),
+    ]
+    letters, length = r"\eta", lr
+    if np.any(grad) and not np.any(before.t > 0):
+        letters = r"\eta\, \min\left(1,\, 1 / \lVert g \rVert_1\right)"
+        with np.errstate(over="ignore"):
+            length = lr * min(1.0, 1 / float(np.abs(grad).sum()))
+    numbers, size = latex(length), float(np.abs(direction).max())
+    if knobs["line_search"] and 0 < size < np.inf and np.all(np.isfinite(step)):
+        unit = direction / size
+        taken = float((step / size) @ unit / (unit @ unit))
+        if taken > 0:
+            halvings = round(float(np.log2(length / taken)))
+            terms.append(Term(r"\text{halvings } k", "", "", float(halvings)))
+            letters, numbers = rf"{letters}\, 2^{{-k}}", rf"{numbers}\cdot 2^{{-{halvings}}}"
+            length *= 0.5**halvings
+        else:
+            letters, numbers, length = r"\text{no length lowers } f \text{ enough}", "", 0.0
+    terms.append(Term(r"\alpha", letters, numbers, length))
+    terms.append(Term(r"\Delta w_t", r"\alpha\, d", rf"{latex(length)}\, {vector(direction)}", step))
+    return _mixed(terms, step)
+
+
+REFERENCE_ANATOMIES: Mapping[str, Callable[..., Anatomy]] = {
+    "Newton": newton_anatomy,
+    "L-BFGS": lbfgs_anatomy,
+}
+
+
+# The rule as it is set
+
+# A knob, the value that changes the formula, and what is replaced in the default formula, as regular expressions.
+_SWITCHES: Sequence[tuple[str, bool, Sequence[tuple[str, str]]]] = (
+    ("bias_correction", False, ((r"/\(1-\\beta_\d\^t\)", ""),)),
+    (
+        "centered",
+        True,
+        (
+            (r"(?=v \\leftarrow)", r"\\bar g \\leftarrow \\rho \\bar g + (1-\\rho) g,\\quad "),
+            (r"\\sqrt\{s\}", r"\\sqrt{s - \\bar g^2}"),
+        ),
+    ),
+    ("saddle_free", True, ((r"\(H", r"(\\lvert H \\rvert"),)),
+)
+
+
+def rule_as_set(update_rule: str, knobs: Knobs) -> str:
+    """Return a rule's formula (LaTeX) with its switches as they are set: without bias correction, centered, saddle-free."""
+    for name, value, edits in _SWITCHES:
+        if knobs.get(name, not value) == value:
+            for pattern, new in edits:
+                update_rule = re.sub(pattern, new, update_rule)
+    return update_rule

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 
 from charts import theme
-from charts.describe import percent
+from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.optimizers_base import (
     STYLES,
@@ -61,6 +61,7 @@ _DOTS = 24  # dots of theory along a line
 _POINTS = 120  # most points of a line against step
 _FLOOR, _CEILING = 1e-12, 1e3  # what the panel of f − f* shows, in units of its start
 _SMALL_BIAS = 0.01
+_NO_BIAS = 1e-9  # a share of the weight that no text needs to tell from 0
 
 _RAW, _CORRECTED = theme.SLOTS["blue"], theme.SLOTS["purple"]
 
@@ -200,7 +201,7 @@ def _apart(measured: Array, exact: Array) -> float:
 
 
 def _days(count: float) -> str:
-    return f"{number(count)} {'day' if number(count) == '1' else 'days'}"
+    return counted(count, "day")
 
 
 # The average of a noisy series
@@ -399,8 +400,14 @@ def _misplaced_text(values: Values, run: _Averages) -> str:
     beta, series = real(values, "avg_beta"), SERIES[word(values, "avg_series")]
     days = len(run.day)
     text = (
-        f"**The notes' bracket**, V ← βV + (1 − βθ), turns the raw average around: it is multiplied by −β/(1 − β) = "
-        f"{number(-beta / (1 - beta))} and shifted by (1 − β^t)/(1 − β). It ends at **{number(float(run.misplaced[-1]))}** "
+        "**The notes' bracket**, V ← βV + (1 − βθ), "
+        + (
+            f"turns the raw average around: it is multiplied by −β/(1 − β) = {number(-beta / (1 - beta))} and shifted by "
+            "(1 − β^t)/(1 − β)"
+            if beta > 0
+            else "forgets the series where β = 0: it is 1 on every day"
+        )
+        + f". It ends at **{number(float(run.misplaced[-1]))}** "
         f"(expected {number(float(run.misplaced_theory[-1]))}), where the level is {number(float(run.level[-1]))}"
         f"{series.unit}. On a constant level of 10 it converges to (1 − 10β)/(1 − β) = "
         f"**{number(float(misplaced_limit(10.0, beta)))}**"
@@ -613,7 +620,7 @@ def _weights_figure(beta: float, days: int) -> tuple[Figure, int]:
 def _flags(found: Windows) -> list[tuple[float, str, bool]]:
     """Return the windows: days, name, and whether the share that they hold says something."""
     return [
-        (found.half_life, "half-life", True),
+        (found.half_life, "half-life", found.half_life > 0),  # 0 days hold nothing
         (found.mean_age, "mean age", False),
         (found.nominal, "1/(1 − β)", True),
         (found.equal_noise, "equal noise", True),
@@ -626,20 +633,30 @@ def _weights_blocks(values: Values) -> list[Block]:
     figure, _ = _weights_figure(beta, days)
     raw = weights(beta, days)
     missing = beta**days
-    text = [
-        f"“Averages over about 1/(1 − β) days” is short for this: the last **{_days(found.nominal)}** hold "
-        f"**{percent(float(held(beta, found.nominal)))}** of the weight, half of it sits in the last {_days(found.half_life)}, a "
-        f"value is {_days(found.mean_age)} old on average (the lag behind a steady rise), and in noise the average equals a "
-        f"simple mean of **{_days(found.equal_noise)}**."
-    ]
-    text.append(
-        f"On day {days} the raw weights sum to {number(float(raw.sum()), 5)}; the missing β^{days} = {number(missing)} lies on "
-        "V₀ = 0, and the correction shares it out over the days there are."
-    )
-    text.append(
-        f"Momentum has the same weights without the factor 1 − μ: they sum to 1/(1 − μ) = **{number(found.nominal)}** instead of "
-        f"1, so for the same path the average needs {number(found.nominal)} times momentum's learning rate."
-    )
+    if beta == 0:
+        text = [
+            f"With β = 0 nothing is averaged: the value of the day has **{percent(float(raw[0]))}** of the weight, its age is 0, "
+            "and there is no past to correct for.",
+            "Momentum with μ = 0 is gradient descent, with the same learning rate.",
+        ]
+    else:
+        one = number(found.nominal) == "1"
+        sum_ = number(found.nominal, 7 if one else 3)
+        text = [
+            f"“Averages over about 1/(1 − β) days” is short for this: the last **{_days(found.nominal)}** "
+            f"{'holds' if one else 'hold'} **{percent(float(held(beta, found.nominal)))}** of the weight, half of it sits in the "
+            f"last {_days(found.half_life)}, a value is {_days(found.mean_age)} old on average (the lag behind a steady rise), "
+            f"and in noise the average equals a simple mean of **{_days(found.equal_noise)}**.",
+            f"On day {days} the raw weights sum to {number(float(raw.sum()), 5)}; "
+            + (
+                f"the missing β^{days} = {number(missing)} lies on V₀ = 0, and the correction shares it out over the days there "
+                "are."
+                if missing > _NO_BIAS
+                else f"what is missing, β^{days}, is below {number(_NO_BIAS)}, and the correction has nothing left to do."
+            ),
+            f"Momentum has the same weights without the factor 1 − μ: they sum to 1/(1 − μ) = **{sum_}** instead of 1, so for "
+            f"the same path the average needs {sum_} times momentum's learning rate.",
+        ]
     return [
         "Over how many days does it average? There are four answers, and they belong to four questions.",
         figure,
@@ -800,8 +817,8 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
     run = _rmsprop_run(_where(values), steps, lr, rho, eps)
     found = _scaled(run, lr, rho, eps)
     caption = (
-        f"{place(values)}; {steps} steps of RMSProp, exact gradients, lr {number(lr)}, ρ {number(rho, 5)}, ε {number(eps)}, "
-        "without momentum and weight decay, PyTorch's formula." + _without(values)
+        f"{place(values)}; {counted(steps, 'step')} of RMSProp, exact gradients, lr {number(lr)}, ρ {number(rho, 5)}, "
+        f"ε {number(eps)}, without momentum and weight decay, PyTorch's formula." + _without(values)
     )
     text = []
     if run.diverged_at >= 0:
@@ -815,10 +832,19 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
     elif np.isfinite(found.length[0]).all():
         first = found.length[0][moving]
         text.append(
-            f"At the first step s = (1 − ρ)g², whatever g is: the step is lr/√(1 − ρ) = **{number(exact)} lr** in "
+            (
+                "At the first step s = (1 − ρ)g²: for any g that is large beside ε the step is lr/√(1 − ρ) = "
+                if rho > 0
+                else "With ρ = 0 there is no memory: s = g², and any step whose g is large beside ε has the length "
+            )
+            + f"**{number(exact)} lr** in "
             + ("both coordinates" if moving.all() else "the coordinate that moves")
-            + f", measured {' and '.join(number(float(v), 4) for v in first)}. The average starts from 0, and RMSProp does not "
-            "correct it."
+            + f", measured {' and '.join(number(float(v), 4) for v in first)}"
+            + (
+                ". The average starts from 0, and RMSProp does not correct it."
+                if rho > 0
+                else " at the first."
+            )
         )
     last = len(found.s) - 1 if run.diverged_at < 0 else int(run.diverged_at) - 2
     if last > 0 and moving.all() and np.isfinite(found.rate[last]).all():
@@ -827,12 +853,14 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
             f"At the start the gradient is {number(float(g0.max() / g0.min()))} times as large in {'xy'[int(g0.argmax())]} as "
             f"in {'yx'[int(g0.argmax())]}; dividing by √s takes that out. At step {last + 1} √s is "
             f"{number(float(np.sqrt(found.s[last, 0])))} in x and {number(float(np.sqrt(found.s[last, 1])))} in y, and the "
-            f"effective rates are **{number(float(rate[0]))}** and **{number(float(rate[1]))}**. The average looks back about "
-            f"1/(1 − ρ) = {number(exact**2)} steps"
+            f"effective rates are **{number(float(rate[0]))}** and **{number(float(rate[1]))}**."
+            + (f" The average looks back about 1/(1 − ρ) = {counted(exact**2, 'step')}" if rho > 0 else "")
             + (
                 f", more than this run of {steps} has: the large gradients of its start still count."
                 if exact**2 > steps
                 else "."
+                if rho > 0
+                else ""
             )
         )
     apart = _apart(found.s, found.theory)
@@ -1091,7 +1119,7 @@ def _table(found: _Ablation, surface: Surface, steps: int) -> str:
             else number(float(found.gaps[name][-1]))
         )
         lines.append([_SAID.get(name, name), *(number(float(lengths[t - 1])) for t in at), end])
-    head = ["Gradient with", *(f"step {t}, in lr" for t in at), f"{what} after {steps} steps"]
+    head = ["Gradient with", *(f"step {t}, in lr" for t in at), f"{what} after {counted(steps, 'step')}"]
     return table(head, lines)
 
 
@@ -1115,17 +1143,28 @@ def _adam_text(values: Values, found: _Ablation, beta1: float, beta2: float) -> 
     if moves.any() and np.isfinite(run.path[1]).all():
         first = np.abs(run.path[1] - run.path[0])[moves] / lr
         text.append(
-            f"The first step is that long on any gradient, in every coordinate: here "
+            "The first step is that long on any gradient that is large beside ε, in every coordinate: here "
             f"{' and '.join(number(float(v), 4) for v in first)} lr."
         )
     target = _SMALL_BIAS * found.gaps["both"][0]
     if surface_of(values).infimum is not None and math.isfinite(target) and target > 0:
         reached = {name: int(steps_to(found.gaps[name], target)) for name in ("both", "both, corrected")}
-        said = [
-            f"at step {step} {how}" if step >= 0 else f"not within {whole(values, 'steps')} steps {how}"
-            for step, how in zip(reached.values(), ("without", "with"), strict=True)
-        ]
-        text.append(f"Both together first come to 1% of f − f* at the start {said[0]} correction, {said[1]}.")
+        run_of = counted(whole(values, "steps"), "step")
+        without, with_ = (f"at step {s}" if s >= 0 else f"not within {run_of}" for s in reached.values())
+        text.append(
+            f"Both together do not come to 1% of f − f* at the start within {run_of}, with correction or without."
+            if max(reached.values()) < 0
+            else f"Both together first come to 1% of f − f* at the start: without correction {without}, with it {with_}."
+        )
+    if beta1 == 0 and beta2 == 0:
+        text[0] = (
+            "With β₁ = β₂ = 0 neither average has a memory, and there is nothing to correct: on a constant gradient every step "
+            f"is **{number(float(corrected[0]))} lr** long, with correction and without. Runs and closed form differ by a "
+            f"share of at most {number(apart, 1)}."
+        )
+        return " ".join(
+            [*text, f"Adam, RMSProp and {_LITERAL} are one rule here: each step is lr·g/(|g| + ε)."]
+        )
     text.append(
         f"So “Adam = RMSProp + momentum” leaves out the correction, a factor of {number(float(both[0] / corrected[0]))} in "
         f"the first step and {number(float(both[longest] / corrected[longest]))} at its largest; and taken literally, "
@@ -1147,9 +1186,9 @@ def _adam_blocks(values: Values) -> list[Block]:
     thinned = f" Up to {_POINTS} steps of a line are drawn." if steps >= _POINTS else ""
     caption = (
         f"β₁ {number(beta1, 5)}, β₂ {number(beta2, 5)} (ρ of RMSProp), ε {number(eps)}. Left: gradient 1 in each of "
-        f"{number(_LONG)} steps. Right: {place(values)}; {steps} steps, exact gradients; GD and its average with GD's lr "
-        f"{number(rate)}, all that is scaled with Adam's lr {number(lr)}; no weight decay; PyTorch's formulas. The average is "
-        "Momentum with lr(1 − β₁) and μ = β₁." + thinned + _without(values)
+        f"{number(_LONG)} steps. Right: {place(values)}; {counted(steps, 'step')}, exact gradients; GD and its average with "
+        f"GD's lr {number(rate)}, all that is scaled with Adam's lr {number(lr)}; no weight decay; PyTorch's formulas. The "
+        "average is Momentum with lr(1 − β₁) and μ = β₁." + thinned + _without(values)
     )
     return [
         "Two averages make Adam from gradient descent: one of g, one of g² to divide by. What does each bring, and what does "

@@ -336,14 +336,21 @@ class Quadratic(NamedTuple):
 
 
 def quadratic(values: Values) -> Quadratic | None:
-    """Recognize a quadratic by its Hessian at four points of the window."""
-    surface = surface_of(values)
+    """Recognize a quadratic: one Hessian all over the window, and gradients that follow from it, as no kink lets them."""
+    surface, knobs = surface_of(values), surface_settings(values)
     window = surface.window
-    corners = np.array([(window[0], window[2]), (window[1], window[3]), (window[0], window[3]), (0.1, 0.2)])
-    hessians = surface.hessian(corners, **surface_settings(values))
-    if not surface.stationary or not np.allclose(hessians, hessians[0], rtol=1e-12, atol=1e-12):
+    if not surface.stationary:
         return None
-    eigenvalues, eigenvectors = np.linalg.eigh(hessians[0])
+    x, y = np.linspace(*window[:2], 12), np.linspace(*window[2:], 12)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    hessians, slopes = surface.hessian(grid, **knobs), surface.grad(grid, **knobs)
+    predicted = (grid - surface.stationary[0].point) @ hessians[0, 0]
+    size = np.abs(slopes).max()
+    if not np.allclose(hessians, hessians[0, 0], rtol=1e-12, atol=1e-12):
+        return None
+    if not np.allclose(slopes, predicted, rtol=1e-9, atol=1e-12 * size):
+        return None
+    eigenvalues, eigenvectors = np.linalg.eigh(hessians[0, 0])
     return Quadratic(np.array(surface.stationary[0].point), eigenvalues, eigenvectors)
 
 
@@ -391,8 +398,8 @@ def conditions(values: Values) -> list[str]:
     if clip != NONE:
         said.append(f"gradients clipped by {clip} at {number(real(values, 'clip_at'))}")
     if schedule.name != "constant":
-        knobs = [f"{k.symbol or k.name} {number(real(values, f'schedule_{k.name}'))}" for k in schedule.knobs]
-        said.append(" ".join([f"{schedule.name} schedule", *knobs]))
+        knobs = [f"{k.label.lower()} {number(real(values, f'schedule_{k.name}'))}" for k in schedule.knobs]
+        said.append(f"{schedule.name} schedule" + (f" ({', '.join(knobs)})" if knobs else ""))
     return said
 
 
@@ -401,9 +408,9 @@ def stated(values: Values) -> str:
     said = [f"{text[:1].upper()}{text[1:]}." for text in conditions(values)]
     framework = word(values, "convention")
     lacking = [
-        m.label
-        for m in methods(values).values()
-        if framework not in getattr(m.entry, "defaults", {framework: {}})
+        method.label
+        for method in methods(values).values()
+        if isinstance(method.entry, Reference) or framework not in method.entry.defaults
     ]
-    which = f" ({', '.join(lacking)}: not there, as in the entry's source)" if lacking else ""
-    return " ".join([*said, f"{framework}'s formulas{which}; knobs not named are at PyTorch's defaults."])
+    which = f" ({', '.join(lacking)}: those of the source)" if lacking else ""
+    return " ".join([*said, f"{framework}'s formulas{which}; knobs not named are at their defaults."])

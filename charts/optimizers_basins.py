@@ -173,6 +173,29 @@ def _fates(
     )
 
 
+class _Place(NamedTuple):
+    """What the runs can end at, in words: a minimum, the best point of a box, or a listed point of curves of minima."""
+
+    one: str
+    legend: str
+
+    @property
+    def article(self) -> str:
+        """A minimum, but the best point, of which there is one."""
+        return f"the {self.one}" if self is _BEST else f"a {self.one}"
+
+
+_MINIMUM = _Place("minimum", "Crosses: minima.")
+_BEST = _Place("best point", "Cross: the best point of the box.")
+_CURVE = _Place("listed point", "Crosses: the listed minima, on curves of them some points.")
+
+
+def _place(values: Values, minima: tuple[Stationary, ...]) -> _Place:
+    if surface_of(values).best is not None:
+        return _BEST
+    return _MINIMUM if all(m.isolated for m in minima) else _CURVE
+
+
 class _Groups(NamedTuple):
     """What the starts are told apart by: the minima they reach or, where there are none, the sides they leave by.
 
@@ -184,17 +207,18 @@ class _Groups(NamedTuple):
     fate: Array
     settled: Array
     minima: tuple[Stationary, ...]
+    place: _Place
 
 
-def _groups(fates: Basins, minima: tuple[Stationary, ...]) -> _Groups:
+def _groups(fates: Basins, minima: tuple[Stationary, ...], place: _Place) -> _Groups:
     if minima:
         names = tuple(f"({number(m.point[0])}, {number(m.point[1])})" for m in minima)
         fate = np.where((fates.minimum < 0) & (fates.left_at >= 0), _LEFT, fates.minimum)
         fate = np.where(fates.diverged_at >= 0, _DIVERGED, fate)
         fate = np.where(fates.minimum >= len(minima), _STUCK, fate)
-        return _Groups(names, fate, np.where(fate >= 0, fates.arrived_at, -1), minima)
+        return _Groups(names, fate, np.where(fate >= 0, fates.arrived_at, -1), minima, place)
     fate = np.where((fates.side < 0) & (fates.diverged_at >= 0), _DIVERGED, fates.side)
-    return _Groups(SIDES, fate, np.where(fates.side >= 0, fates.left_at, -1), ())
+    return _Groups(SIDES, fate, np.where(fates.side >= 0, fates.left_at, -1), (), place)
 
 
 class _Outcome(NamedTuple):
@@ -236,7 +260,8 @@ def _outcome(values: Values, name: str, factor: float, low: float, high: float) 
     steps, size = whole(values, "basin_steps"), int(word(values, "basin_size"))
     share = progress.Share(low, high, f"Running {name} from {size} × {size} starts")
     fates = _fates(items, name, factor, steps, size, real(values, "basin_reach") / 100, share)
-    return _Outcome(method, fates, _groups(fates, _minima(key)))
+    minima = _minima(key)
+    return _Outcome(method, fates, _groups(fates, minima, _place(values, minima)))
 
 
 # The picture
@@ -322,7 +347,7 @@ def _basins_spec(width: int) -> Spec:
                 color=theme.ink(use),
                 opacity=theme.SHOWN,
                 tooltip=[
-                    alt.Tooltip("name:N", title="minimum"),
+                    alt.Tooltip("name:N", title="end"),
                     alt.Tooltip("value:Q", title="f", format=".6~g"),
                     alt.Tooltip("share:Q", title="share of the starts", format=".3~%"),
                 ],
@@ -573,7 +598,7 @@ def _span(this: _Outcome) -> tuple[int, int]:
 
 def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Figure:
     surface, steps = surface_of(values), whole(values, "basin_steps")
-    window, minima = surface.window, this.groups.minima
+    window, minima, end = surface.window, this.groups.minima, this.groups.place
     shares, hues = this.shares, _hues([m.point for m in minima] or [(0.0, 0.0)] * len(SIDES))
     index = this.groups.fate
     colored = np.where(index >= 0, np.array(hues)[np.maximum(index, 0)], index)
@@ -592,18 +617,19 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
     if values["basin_shade"] and len(this.steps):
         shaded = f", strongest up to step {quick}, faintest from step {slow} (log scale)"
     legend = (
-        "Blank: at none of them. Gray: at a saddle or maximum. Hatched: outside, in red diverged. Crosses: minima. "
+        f"Blank: at none of them. Gray: at a saddle or maximum. Hatched: outside, in red diverged. {end.legend} "
         if minima
         else ""
     )
     compared = f"; line: {PLAIN}" if plain else ""
     radius = this.fates.radius
-    near = f"At a minimum: within {number(radius)} of it and until the end. " if minima else ""
-    if any(not m.isolated for m in minima):
+    near = f"At {end.article}: within {number(radius)} of it and until the end. " if minima else ""
+    if end is _CURVE:
         near = (
             f"At a curve of minima: 2|f − f*|/‖∇f‖, the distance to first order, is at most {number(radius)} until the end; "
             "of its listed points the nearest counts. "
         )
+    arrived = ("at the minima" if end is _CURVE else f"at {end.article}") if minima else "out of the window"
     return Figure(
         name="optimizers/basins",
         build=_basins_spec,
@@ -651,8 +677,8 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
             ),
             **_curve_rows([this, *([plain] if plain else [])], steps),
             "titles": rows(
-                shares=[f"Share of the starts by {'minimum' if minima else 'side they leave by'}{compared}"],
-                settled=[f"Share of the starts {'at a minimum' if minima else 'out of the window'} by step"],
+                shares=[f"Share of the starts by {end.one if minima else 'side they leave by'}{compared}"],
+                settled=[f"Share of the starts {arrived} by step"],
             ),
         },
         title=f"Basins of {this.method.label} on {surface.name}",
@@ -661,11 +687,11 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
             f"{_conditions(values)}"
         ),
         key=(
-            f"Color: {'the minimum' if minima else 'the side'}{shaded}. "
+            f"Color: {f'the {end.one}' if minima else 'the side'}{shaded}. "
             f"{legend}"
             f"Ring and line: the page's start and its run with {this.method.label}."
         ),
-        alt="Left: map of starts colored by the minimum their run ends in. Right: share of each, and share arrived by step.",
+        alt="Left: map of starts colored by where their run ends. Right: share of each, and share arrived by step.",
         click="pixel",
         hint="Click a pixel to run it in the main figure.",
     )
@@ -701,7 +727,7 @@ def _where(this: _Outcome) -> str:
         told = order[:4]
         if len(minima) > _BARS:
             told = [k for k in range(len(minima)) if minima[k].is_global]
-        the = "" if len(minima) > 1 else "the minimum "
+        the = "" if len(minima) > 1 else f"the {this.groups.place.one} "
         parts = [
             f"{_tally(float(shares[k]))} to {'the global minimum ' if len(minima) > _BARS else the}{names[k]}"
             for k in told
@@ -709,7 +735,8 @@ def _where(this: _Outcome) -> str:
         others = [k for k in order if k not in told]
         if others:
             parts.append(f"{_tally(float(shares[others].sum()))} to {counted(len(others), 'other')}")
-        text += f"takes {_listed(parts)}" if parts else "takes none to a minimum"
+        none = "takes none to " + ("the minima" if this.groups.place is _CURVE else this.groups.place.article)
+        text += f"takes {_listed(parts)}" if parts else none
     else:
         parts = [f"{_tally(float(shares[k]))} over the {names[k]}" for k in order]
         text += f"drives {_listed(parts)} border of the window" if parts else "drives none out of the window"
@@ -780,7 +807,7 @@ def _comparison(this: _Outcome, plain: _Outcome | None) -> str:
         changed = float(np.mean(this.groups.fate[both] != plain.groups.fate[both]))
         parts.append(
             f"Of the starts that {'arrive' if minima else 'leave'} with both, {_tally(changed)} "
-            f"{'end in another minimum' if minima else 'leave elsewhere'} with {name} than with {PLAIN}"
+            f"{f'end at another {this.groups.place.one}' if minima else 'leave elsewhere'} with {name} than with {PLAIN}"
         )
     parts.append(
         f"neighbors end in different places in {_tally(this.ragged)} of all pairs, with {PLAIN} in {_tally(plain.ragged)}"
@@ -802,12 +829,21 @@ def basins_blocks(values: Values) -> Sequence[Block]:
     progress.report(1.0, "Done")
     minima = this.groups.minima
     surface = surface_of(values)
-    if len(minima) > 1:
+    place = this.groups.place
+    if place is _CURVE:
+        on = sum(not m.isolated for m in minima)
+        alone = "a minimum and " if on == len(minima) - 1 else ""
+        lead = (
+            f"Every pixel is a start. {surface.name} has {alone}curves of minima, of which {counted(on, 'point')} are listed: "
+            f"nearest to which of them does {name} end, and how long does it take?"
+        )
+    elif len(minima) > 1:
         lead = f"Every pixel is a start. In which of the {len(minima)} minima does {name} end, and how long does it take?"
     elif minima:
+        only = "no minimum, only a best point of the box" if place is _BEST else "one minimum in the window"
         lead = (
-            f"Every pixel is a start. {surface.name} has one minimum in the window, so the map tells only how many steps {name} "
-            "takes. Surfaces with several:"
+            f"Every pixel is a start. {surface.name} has {only}, so the map tells only how many steps {name} takes. Surfaces "
+            "with several minima:"
         )
     else:
         lead = (

@@ -17,6 +17,7 @@ from core.batch_gradients import (
     Directions,
     SamplesSeen,
     batch_errors,
+    batch_line,
     batch_minimum,
     descent_share_theory,
     directions,
@@ -50,6 +51,7 @@ SAME, SCALED = "the same", "∝ B"
 _MODELS = tuple(name for name, surface in SURFACES.items() if surface.samples is not None)
 _MOST = max(s.samples.sample_count for s in SURFACES.values() if s.samples is not None)
 _LEAST = 64  # batches in the fan
+_SAME_POINT = 1e-9  # apart: rounding
 _ARROW = 0.36  # of the window: the longest arrow
 _DRAWS = 1000  # batches of every size
 _DRAWN = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 40, 48, 56, 62, 63)
@@ -363,7 +365,7 @@ def _directions_figure(values: Values, fan: _Fan) -> Figure:
                 _isolines(model, tuple(fan.rows.tolist()), 100, picked, 1),
             ),
             "arrows": rows(
-                arrow(found.gradients, hues, 1.0, 0.4, 0.0),
+                arrow(found.gradients, hues, 0.8, 0.3, 0.0),
                 arrow(found.gradients[fan.chosen], picked, 2.4, 1.0, 70.0),
                 arrow(found.mean, theme.INK, 2.8, 1.0, 80.0),
             ),
@@ -396,9 +398,9 @@ def _directions_figure(values: Values, fan: _Fan) -> Figure:
             f"gradient; seed {values['batch_seed']}."
         ),
         key=(
-            "Arrows and dots: blue downhill for the full loss, red not, orange the mini-batch that is picked out, black all "
-            "samples. Isolines: gray the full loss, dashed that mini-batch’s, crosses where they are lowest. On the "
-            "right: gray cross 0, dashed the "
+            "Arrows and dots: blue downhill for the full loss, red not, orange the mini-batch that is picked out; in the "
+            "color of the text all samples. Isolines: gray the full loss, dashed that mini-batch’s, crosses where one point is "
+            "lowest. On the right: gray cross 0, dashed the "
             "border to uphill, small dots two standard deviations in theory."
         ),
         alt="A fan of mini-batch gradient arrows around the full gradient on the loss, and the gradients as points of a plane.",
@@ -430,29 +432,36 @@ def _directions_blocks(values: Values) -> list[Block]:
             f"None has to point to the minimum, nor does the full gradient, but their mean is that gradient: {near} over the "
             f"mini-batches of {size} drawn here."
         )
-    least, surface = fan.minimum, SURFACES[word(values, "batch_model")]
-    drawn = len(fan.rows)
-    if least is None:
-        lines.append(
-            f"Mini-batch {fan.chosen} ({counted(drawn, 'sample')}) has no lowest point of its own: "
-            + (
-                "its inputs are all equal, so one combination of weight and bias fits them."
-                if np.ptp(samples.x[fan.rows]) == 0
-                else "a threshold parts its labels, and its loss falls for ever."
-            )
-        )
-    else:
-        apart = float(np.linalg.norm(least - np.array(surface.minima[0].point)))
-        lines.append(
-            f"Mini-batch {fan.chosen} ({counted(drawn, 'sample')}) is lowest at {_pair(least)}, {number(apart)} from "
-            "the minimum "
-            "of the full loss."
-        )
+    lines.append(_lowest(samples, fan, np.array(SURFACES[word(values, "batch_model")].minima[0].point)))
     return [
-        "Each mini-batch has a loss of its own, with a minimum of its own. Where does a step against its gradient go?",
+        "A mini-batch’s gradient is that of the loss of its samples alone. Where does a step against it go?",
         _directions_figure(values, fan),
         " ".join(lines),
     ]
+
+
+def _lowest(samples: Samples, fan: _Fan, minimum: Array) -> str:
+    """Say where the loss of the mini-batch that is picked out is lowest: at one point, along a line, or nowhere."""
+    drawn, least, line = len(fan.rows), fan.minimum, batch_line(samples, fan.rows)
+    text = f"Mini-batch {fan.chosen} ({counted(drawn, 'sample')}) "
+    if least is not None:
+        apart = float(np.linalg.norm(least - minimum))
+        where = f"{number(apart)} from" if apart > _SAME_POINT else "which is"
+        return text + f"is lowest at {_pair(least)}, {where} the minimum of the full loss."
+    if line is not None:
+        return text + (
+            "fixes one combination of weight and bias and no single point: it is lowest along the whole line "
+            f"{number(line[0])}·w + b = {number(line[1])}."
+        )
+    return text + (
+        "has no lowest point: "
+        + (
+            f"{'its labels are all' if drawn > 1 else 'its label is'} {number(float(samples.y[fan.rows[0]]))}"
+            if np.ptp(samples.y[fan.rows]) == 0
+            else "a threshold on x parts its labels"
+        )
+        + ", and its loss falls forever."
+    )
 
 
 # Noise and size
@@ -972,32 +981,35 @@ def _escape_blocks(values: Values) -> list[Block]:
 
 
 def _noise_reading(runs: NoiseEscape, theory: EscapeTheory, lr: float) -> str:
-    share = runs.deep / runs.runs
-    best = int(np.argmax(share))
+    share, lost = runs.deep / runs.runs, runs.diverged / runs.runs
+    best, most = int(np.argmax(share)), number(float(runs.sigma[-1]))
+    low, high = wilson(runs.deep, runs.runs)
     text = (
-        f"Without noise no run leaves: {percent(float(share[0]))}. "
+        "Without noise no run leaves. "
         if runs.deep[0] == 0
         else f"Without noise {percent(float(share[0]))} of the runs leave. "
     )
     if share[best] > 0:
+        text += f"The most, **{percent(float(share[best]))}**, end in the deep well at σ = {number(float(runs.sigma[best]))}"
+        text += f"; at σ = {most} it is {percent(float(share[-1]))}. " if best < len(share) - 1 else ". "
+    else:
+        text += f"Up to σ = {most} none comes to the deep well either. "
+    # A fall that the intervals do not bear out is chance.
+    if high[-1] < low[best]:
         text += (
-            f"Most, **{percent(float(share[best]))}**, end in the deep well at σ = {number(float(runs.sigma[best]))}; at σ = "
-            f"{number(float(runs.sigma[-1]))} it is {percent(float(share[-1]))}. "
-        )
-        text += (
-            "Noise frees more runs than it traps, and too much of it throws them about between the wells. "
-            if best < len(share) - 1
-            else ""
+            "Too much noise throws them out of both wells. "
+            if runs.diverged[-1] > runs.shallow[-1]
+            else "Too much noise throws them about between the wells. "
         )
     known = np.isfinite(theory.deep)
     off = float(np.max(np.abs(share[known] - theory.deep[known]))) if known.any() else math.nan
-    text += f"The shares are within {number(100 * off, 2)} percentage points of the exact ones"
+    text += f"The shares are within {number(max(100 * off, 0.01), 2)} percentage points of the exact ones"
     text += " (dots stop where lr·σ is below 0.02). " if not known.all() else ". "
     if runs.diverged.any():
         text += (
             f"From σ = {number(float(runs.sigma[np.argmax(runs.diverged > 0)]))} on some runs are thrown up a wall "
             "too steep for "
-            f"the rate and diverge, at the largest σ {percent(float(runs.diverged[-1] / runs.runs))}. "
+            f"the rate and **diverge**, at σ = {most} {'all' if lost[-1] == 1 else percent(float(lost[-1]))}. "
         )
     return text + (
         f"Gradient descent itself goes where it starts: of {_STARTS} starts across the window {percent(_stuck(lr))} "
@@ -1029,12 +1041,19 @@ def _momentum_reading(swept: MomentumSweep, start: float, beyond: int) -> str:
                 "again: momentum may help over a barrier, it does not look for the better side."
             )
     if lost:
-        text += f" {lost} of the runs diverge, the first at step {int(swept.diverged_at[swept.diverged_at >= 0].min())}."
+        first = int(swept.diverged_at[swept.diverged_at >= 0].min())
+        text += (
+            f" {counted(lost, 'run')} diverge, the first at step {first}."
+            if lost > 1
+            else f" 1 run diverges, at step {first}."
+        )
     if beyond:
         text += f" {counted(beyond, 'run')} {'come' if beyond > 1 else 'comes'} further than the window."
     unsettled = int((~swept.settled & (swept.diverged_at < 0)).sum())
     if unsettled:
-        text += f" {unsettled} of the runs still move after {_REST} steps."
+        text += (
+            f" {counted(unsettled, 'run')} still {'move' if unsettled > 1 else 'moves'} after {_REST} steps."
+        )
     return text
 
 

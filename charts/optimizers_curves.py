@@ -68,7 +68,8 @@ class _Quantity:
     """What the figure shows: the panel's title, a number for each point of a run, and the same in closed form.
 
     ``measure`` returns (T+1,), for a ``pair`` (T+1, 2), one panel for each coordinate, or None where a rule has no such
-    thing; ``keeps`` says that it needs the states; ``exact`` takes the exact path in the eigenbasis.
+    thing; ``keeps`` says that it needs the states; ``exact`` takes the exact path in the eigenbasis. ``lead`` asks what to
+    look for; where it is empty, what shrinks as a run arrives, the lead says what a straight line is.
     """
 
     title: Callable[[Surface], str]
@@ -77,6 +78,7 @@ class _Quantity:
     pair: bool = False
     keeps: bool = False
     note: str = ""
+    lead: str = ""
 
 
 def _gap(walk: _Run) -> Array:
@@ -150,6 +152,7 @@ _QUANTITIES: Mapping[str, _Quantity] = {
         pair=True,
         keeps=True,
         note="First moment: the average m or the velocity v that a rule keeps of its gradients, as stored.",
+        lead="What a rule remembers of its gradients, in each coordinate. In which does it fade, and in which does it last?",
     ),
     "second moment": _Quantity(
         lambda s: "√second moment",
@@ -157,12 +160,15 @@ _QUANTITIES: Mapping[str, _Quantity] = {
         pair=True,
         keeps=True,
         note="Second moment: the average or the sum that a rule keeps of its squared gradients, as stored, under a root.",
+        lead="The size of past gradients as a rule remembers it, in each coordinate. Which rules forget the first ones?",
     ),
     "effective learning rate": _Quantity(
         lambda s: "step / −gradient",
         _effective,
         pair=True,
         note="Gaps: that coordinate moves up its gradient, or not by more than rounding.",
+        lead="The learning rate with which gradient descent would make the same step, in each coordinate. Which methods give "
+        "both the same?",
     ),
 }  # fmt: skip
 
@@ -264,7 +270,12 @@ class _Line:
         self.numbers = numbers
         seen = np.isfinite(numbers) & (numbers >= self.low) & (numbers <= self.high)
         seen[:1] &= not log
-        self.drawn = np.flatnonzero(seen)
+        # A line that comes back for one step would be a dot without a name.
+        before = np.isfinite(numbers) & ((numbers < self.low) | (numbers > self.high))
+        last = np.flatnonzero(np.isfinite(numbers))[-1:]
+        back = seen & np.pad(before, (1, 0))[:-1] & ~np.pad(seen, (0, 1))[1:]
+        back[last] = False
+        self.drawn = np.flatnonzero(seen & ~back if np.any(seen & ~back) else seen)
 
     def row(self, budget: int) -> Part:
         """Return the rows of the line, at most about ``budget``: of each stretch of steps its least and greatest number."""
@@ -423,7 +434,9 @@ def _draw(values: Values) -> _Drawn:
             exact = quantity.exact(bowl, path, surface)
             if exact is None:
                 continue
-            inside = np.isfinite(exact) & (exact >= low) & (exact <= high) & np.isfinite(found[0])
+            drawn = [line.drawn for line in lines if line.method.label == label]
+            inside = np.isfinite(exact) & (exact >= low) & (exact <= high)
+            inside &= np.isin(np.arange(steps + 1), drawn)
             relative = np.abs(found[0] / exact - 1)[inside]
             error = max([error, *relative.tolist()]) if inside.any() else error
         at = np.geomspace(1, max(steps, 1), _DOTS) if log else np.linspace(0, steps, min(_DOTS, steps) + 1)
@@ -513,14 +526,19 @@ def _figure(
                 text=[f"{title}, {panel}" for panel in panels] if quantity.pair else [title],
             ),
         },
-        title=f"{title[:1].upper()}{title[1:]} against the step",
-        caption=f"{title[:1].upper()}{title[1:]}: {place(values)}; {steps} steps. {listed or 'No method'}. {stated(values)}",
+        title=f"{_capital(title)} against the step",
+        caption=f"{_capital(title)}: {place(values)}; {steps} steps. {listed or 'No method'}. {stated(values)}",
         key=(
             "Small dots: closed form. × with a number: the step at which a run diverges. ↑ or ↓ with a number: the last step "
-            f"within the panel. {quantity.note}"
+            f"drawn within the panel. {quantity.note}"
         ).strip(),
         alt="A quantity of every run against the step, on a logarithmic axis, with the methods' names at the ends.",
     )
+
+
+def _capital(title: str) -> str:
+    """Begin with a capital if that is a word; a symbol stays as it is."""
+    return f"{title[:1].upper()}{title[1:]}" if title[:2].isalpha() else title
 
 
 def _last(quantity: _Quantity, steps: int) -> int:
@@ -653,13 +671,26 @@ def _reading(values: Values, drawn: _Drawn, placed: Sequence[_Standing]) -> str:
     return " ".join(lines)
 
 
+def _lead(values: Values) -> str:
+    """Ask what to look for; what a straight line means hangs on the axis of steps."""
+    lead = _QUANTITIES[word(values, "curve_quantity")].lead
+    if lead:
+        return lead
+    if word(values, "curve_scale") == _STEPS_LOG:
+        return (
+            "Between two logarithmic axes a straight line is a power of the step, and a constant factor a step bends ever "
+            "further down. Which methods bend, and which do not?"
+        )
+    return "On this axis a straight line is a constant factor a step. Which methods have one, and which bend?"
+
+
 def curves_blocks(values: Values) -> Sequence[Block]:
     """Return the tab: a quantity against the step, what it says, and the leaderboard."""
     if not methods(values):
         return ["Choose an optimizer to draw its curves."]
     drawn, placed = _draw(values), standings(values)
     return [
-        "A straight line on this axis is a constant factor a step. Which methods have one, and which slow down?",
+        _lead(values),
         *([drawn.figure] if drawn.lines else []),
         _reading(values, drawn, placed),
         _leaderboard(values, placed),

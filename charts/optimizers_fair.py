@@ -36,6 +36,7 @@ from charts.topic import Block, Values, real, whole, word, words
 from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import OPTIMIZERS
 from core.quadratic import Settings
+from core.stochastic import MiniBatches
 from core.streams import stream
 from core.tuning import (
     ABOVE,
@@ -46,6 +47,7 @@ from core.tuning import (
     SHARE,
     Objective,
     Outcome,
+    Problems,
     Sweep,
     Tuned,
     log_rates,
@@ -148,6 +150,19 @@ def as_set(name: str, values: Values) -> Method:
     return methods({**values, "optimizers": (name,), "twin": NONE})[name]
 
 
+def _problems(values: Values, starts: int) -> Problems:
+    """Return the problem as the methods meet it; mini-batches are drawn for every start, under a seed of its own."""
+    if not _batched(values):
+        return given_problem(values)
+    samples, batch, seed = surface_of(values).samples, whole(values, "batch_size"), whole(values, "seed")
+    assert samples is not None
+    return [MiniBatches(samples, batch, seed + k) for k in range(starts)]
+
+
+def _batched(values: Values) -> bool:
+    return noisy(values) and surface_of(values).samples is not None
+
+
 def _outcomes(
     values: Values, name: str, over: Mapping[str, Array], starts: int, horizons: Sequence[int]
 ) -> Sweep:
@@ -156,7 +171,7 @@ def _outcomes(
     assert surface.infimum is not None
     drawn = noisy(values)
     return sweep(
-        given_problem(values),
+        _problems(values, starts),
         method.build,
         over,
         surface.project(starts_around(start_of(values), surface.window, starts)),
@@ -308,10 +323,12 @@ def _where(values: Values, starts: int, budget: str) -> str:
     )
     surface = surface_of(values)
     given = ["constant rates", *conditions({**values, "schedule": "constant"})]
-    if noisy(values):
-        given.append(
-            "each run under draws of its own" if surface.samples is None else "the same batches for every run"
-        )
+    if _batched(values):
+        seed = whole(values, "seed")
+        if starts > 1:
+            given.append(f"every start with batches of its own, seeds {seed} to {seed + starts - 1}")
+    elif noisy(values):
+        given.append("each run with noise of its own")
     lowest = "" if surface.bounded_below else ", the lowest of the window only"
     return f"{place(values)}{around}; {budget}; {', '.join(given)}; f* = {number(surface.infimum or 0.0)}{lowest}"
 
@@ -417,8 +434,17 @@ def _first_growing(run: _Run) -> int:
     return int(after[0]) if len(after) else -1
 
 
+def _inexact(values: Values) -> bool:
+    return noisy(values) or word(values, "clip") != NONE
+
+
 def _limit(name: str, values: Values) -> float:
-    """Return the exact limit of the rate of a linear rule on a quadratic, NaN where there is none."""
+    """Return the exact limit of the rate of a linear rule on a quadratic, NaN where there is none.
+
+    It holds for exact gradients: under noise, mini-batches or clipping runs grow, or not, for other reasons.
+    """
+    if _inexact(values):
+        return math.nan
     bowl, entry, knobs = quadratic(values), OPTIMIZERS[name].linear, settings(name, values)
     if bowl is None or entry is None or knobs["weight_decay"] or knobs.get("dampening"):
         return math.nan
@@ -517,7 +543,7 @@ def _rates_figure(values: Values, runs: Mapping[str, _Run], tuned: Mapping[str, 
         f"The page's settings: {_methods_said(values, list(runs))}.",
         key="Filled: best rate, named at the right. Ring: the page's rate. Band: the middle half of the starts. × above: the "
         "first rate with which half of the starts end higher than they began"
-        + (", black dot beside it: the exact limit." if limits else ".")
+        + (", small dot beside it: the exact limit." if limits else ".")
         + (_done_said() if below else ""),
         alt="Outcome after the horizon against learning rate, one line for each optimizer, best rates and the page's marked.",
     )  # fmt: skip
@@ -536,18 +562,47 @@ def _ends_said(tuned: Mapping[str, Tuned]) -> str:
     return f"**At the end of the budget**: the best rate of {listed}; a better one may lie beyond."
 
 
+_EXACT: Mapping[str, Value] = {
+    "noise": 0.0,
+    "clip": NONE,
+    "batch_size": KNOBS["batch_size"].high,
+}  # exact gradients
+
+
+def _left_out(values: Values, names: Sequence[str]) -> str:
+    """Say why there is no exact limit, where there is one for exact gradients."""
+    if all(math.isnan(_limit(name, {**values, **_EXACT})) for name in names) or not _inexact(values):
+        return ""
+    why = (
+        "mini-batches decide"
+        if _batched(values)
+        else "noise decides"
+        if noisy(values)
+        else "clipping decides"
+    )
+    return f"Exact limits hold for exact gradients and are left out: here {why} too which runs grow."
+
+
 def _limits_said(values: Values, runs: Mapping[str, _Run]) -> str:
     """Set the measured beginning of growth beside the exact limit."""
     parts = []
+    horizon = counted(whole(values, "fair_horizon"), "step")
     for name, run in runs.items():
         limit, first, rates = _limit(name, values), _first_growing(run), run.grid.values[0]
         if math.isnan(limit) or first < 1:
             continue
         low, high = float(rates[first - 1]), float(rates[first])
-        where = "between them" if low <= limit <= high else "not between them: such a horizon is short"
+        if low <= limit <= high:
+            where = "between them"
+        elif limit < low:
+            where = f"below them: after {horizon} what grows is not yet above its start"
+        else:
+            where = f"above them: after {horizon} what will shrink can still be above its start"
         parts.append(f"{name} {number(low)} and {number(high)}, exact limit {number(limit, 4)} ({where})")
     return (
-        f"The last rate that ends lower and the first that ends higher: {'; '.join(parts)}." if parts else ""
+        f"The last rate that ends lower and the first that ends higher: {'; '.join(parts)}."
+        if parts
+        else _left_out(values, list(runs))
     )
 
 
@@ -765,6 +820,11 @@ def _ranking_blocks(values: Values) -> list[Block]:
     ]
 
 
+def listed(names: Sequence[str]) -> str:
+    """Write names one after the other, "and" before the last."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _largest(entries: Sequence[_Ranked], before: str, after: str) -> _Ranked | None:
     """Return the entry whose score shrinks by the largest factor, None where none shrinks."""
     found = [
@@ -781,17 +841,33 @@ def _ranking_reading(judge: _Judge, horizon: int, longer: int, ranked: Sequence[
         reached = [entry for entry in ranked if math.isfinite(getattr(entry, column)[1])]
         return [entry.name for entry in sorted(reached, key=lambda entry: float(getattr(entry, column)[1]))]
 
+    def alike(column: str) -> list[str]:
+        found = [entry.name for entry in ranked if judge.floor and getattr(entry, column)[1] <= judge.floor]
+        return found if len(found) > 1 else []
+
+    def order_said(column: str) -> str:
+        equal = alike(column)
+        behind = [name for name in order(column) if name not in equal]
+        groups = [f"{listed(equal)} alike, below {number(DONE)} of their start"] if equal else []
+        return ", then ".join([*groups, *([", ".join(behind)] if behind else [])]) or "nobody"
+
     page, here, later = order("page"), order("tuned"), order("retuned")
     if not here:
         return (
             f"Tuned or not, nobody arrives within {counted(horizon, 'step')}; within {number(longer)} steps: "
-            f"{', '.join(later) or 'nobody'}."
+            f"{order_said('retuned')}."
         )
-    sentences = [f"Tuned order at {counted(horizon, 'step')}: {', '.join(here)}."]
-    if page == here:
+    done = len(alike("tuned"))
+    apart = (
+        f" (the first {done}, below {number(DONE)} of their start, by their steps to {percent(SHARE)})"
+        if done
+        else ""
+    )
+    sentences = [f"Tuned order at {counted(horizon, 'step')}: {', '.join(here)}{apart}."]
+    if page == here and not alike("page"):
         sentences.append("The page's rates give the same order.")
     else:
-        sentences.append(f"The page's rates give {', '.join(page) or 'nobody'}.")
+        sentences.append(f"The page's rates give {order_said('page')}.")
     gain = _largest(ranked, "page", "tuned")
     if gain:
         sentences.append(
@@ -800,22 +876,26 @@ def _ranking_reading(judge: _Judge, horizon: int, longer: int, ranked: Sequence[
         )
     better = [entry.name for entry in ranked if entry.page[1] < entry.tuned[1]]
     if better:
-        sentences.append(f"The page's own rate of {' and '.join(better)} beats every rate of its budget.")
+        sentences.append(
+            f"The page's own rate of {better[0]} beats every rate of its budget."
+            if len(better) == 1
+            else f"The page's own rates of {listed(better)} beat every rate of their budgets."
+        )
     if longer == horizon:
         return " ".join(sentences)
     times = f"{number(longer / horizon)} times the horizon, {number(longer)} steps"
     moved = [entry for entry in ranked if entry.carried[0] != entry.retuned[0]]
-    if not moved and later == here:
+    if not moved and later == here and not alike("retuned"):
         return " ".join([*sentences, f"With {times}, no best rate and no rank changes."])
-    sentences.append(
-        f"With {times}, {f'{len(moved)} of {len(ranked)} best rates move' if moved else 'no best rate moves'} and the order "
-        + ("stays." if later == here else f"is {', '.join(later)}.")
+    rates = (
+        f"{len(moved)} of {len(ranked)} best rates {'moves' if len(moved) == 1 else 'move'}"
+        if moved
+        else "no best rate moves"
     )
-    done = sum(entry.retuned[1] <= judge.floor for entry in ranked)
-    if done > 1:
-        sentences.append(
-            f"By then {done} of them can be under {number(DONE)} of their start, in their earlier order."
-        )
+    stays = later == here and not alike("retuned")
+    sentences.append(
+        f"With {times}, {rates} and the order {'stays' if stays else 'is ' + order_said('retuned')}."
+    )
     cost = _largest(moved, "carried", "retuned")
     if cost:
         sentences.append(
@@ -991,16 +1071,19 @@ def _isolines(x: Array, y: Array, scores: Array, axis: _Axis) -> tuple[Part, Par
 
 
 class _Border(NamedTuple):
-    """Theory on a map of a linear rule over a quadratic: limits (n,) by memory (n,), and the smallest long-run factor."""
+    """Theory on a map of a linear rule over a quadratic.
+
+    limits (n,) of the rate by memory (n,). best: the pair with the smallest factor a step in the long run; cell: the
+    best of the map's own pairs; (rate, memory, factor) each.
+    """
 
     limits: Array
     memories: Array
-    rate: float
-    memory: float
-    factor: float
+    best: tuple[float, float, float]
+    cell: tuple[float, float, float]
 
 
-def _border(values: Values, pair: _Pair, rates: Array) -> _Border | None:
+def _border(values: Values, pair: _Pair, swept: Sweep) -> _Border | None:
     """Return the exact border of stability and the fastest setting in the long run, None where there is no theory."""
     if pair.across != "lr" or math.isnan(
         _limit(pair.optimizer, {**values, own(pair.optimizer, pair.up): 0.5})
@@ -1010,19 +1093,18 @@ def _border(values: Values, pair: _Pair, rates: Array) -> _Border | None:
     assert bowl is not None
     assert entry is not None
     memories = 1 - np.geomspace(1, _MEMORY[pair.up], 241)
-    fine = np.geomspace(rates[0], rates[-1], 241)
     knobs = {**settings(pair.optimizer, values), pair.up: memories}
     limits = entry.limit(bowl.eigenvalues[-1], cast(Settings, knobs))
-    swept = {**knobs, "lr": fine[:, None], pair.up: memories[None, :, None]}
-    swept["lr"] = fine[:, None, None]
-    factors = entry.rates(bowl.eigenvalues, cast(Settings, swept)).max(axis=-1)
+    rates, ups = swept.values
+    grid = {**knobs, "lr": rates[:, None, None], pair.up: ups[None, :, None]}
+    factors = entry.rates(bowl.eigenvalues, cast(Settings, grid)).max(axis=-1)
     i, j = np.unravel_index(int(np.argmin(factors)), factors.shape)
+    best = entry.optimal(bowl.eigenvalues[0], bowl.eigenvalues[-1])
     return _Border(
         np.broadcast_to(limits, memories.shape),
         memories,
-        float(fine[i]),
-        float(memories[j]),
-        float(factors[i, j]),
+        (float(best.lr), float(best.momentum), float(best.rate)),
+        (float(rates[i]), float(ups[j]), float(factors[i, j])),
     )
 
 
@@ -1032,7 +1114,7 @@ def _map_scores(swept: Sweep, objective: Objective, horizon: int) -> Array:
 
 
 def _cells(judge: _Judge, swept: Sweep, scores: Array, axis: _Axis, x: Array, y: Array) -> tuple[Part, Array]:
-    """Return the cells of the map, dark where the score is low, and which of them are bad, rows up."""
+    """Return the cells of the map, strong in color where the score is low, and which of them are bad, rows up."""
     outcome, objective = swept.outcome, judge.objective
     if objective.unit == "loss":
         highest = float(np.median(outcome.initial))
@@ -1078,12 +1160,13 @@ def _point_rows(
     page = [float(_position(knob, np.array(float(chosen[knob])))) for knob in swept.names]
     inside = all(v.min() <= at <= v.max() for v, at in zip((x, y), page, strict=True))
     best = [float(v[i]) for v, i in zip((x, y), tuned.index, strict=True)]
-    fastest = [border.rate, 1 - border.memory] if border is not None else best
-    at = np.array([page if inside else best, best, fastest])
+    fastest = [border.best[0], 1 - border.best[1]] if border is not None else best
+    within = all(v.min() <= at <= v.max() for v, at in zip((x, y), fastest, strict=True))
+    at = np.array([page if inside else best, best, fastest if within else best])
     return {
         "x": at[:, 0], "y": at[:, 1], "above": ["", "best", ""], "below": ["page", "", ""],
         "slot": [theme.SLOTS["vermilion"], theme.INK, theme.INK], "size": [40, 60, theme.DOT],
-        "shown": [inside, tuned.reached, border is not None],
+        "shown": [inside, tuned.reached, border is not None and within],
     }  # fmt: skip
 
 
@@ -1126,9 +1209,9 @@ def _map_figure(values: Values, swept: Sweep, tuned: Tuned, border: _Border | No
         title="Two knobs at a time",
         caption=f"{_where(values, len(swept.outcome.initial), spanned)}; {_said(objective, horizon)}, at the right also "
         f"with {number(longer)} steps. The page's settings: {_methods_said(values, [pair.optimizer])}.",
-        key=f"Map: the darker the {'lower' if loss else 'sooner'}, isolines named with their value; orange: half of the starts "
-        f"{'end higher than they began' if loss else 'do not arrive'}.{theory if border else ''} Right: the best score of "
-        "every row.",
+        key=f"Map: the stronger the color, the {'lower' if loss else 'sooner'}; isolines named with their value; orange: half of "
+        f"the starts {'end higher than they began' if loss else 'do not arrive'}.{theory if border else ''} Right: the best "
+        "score of every row.",
         alt="Map of the outcome over two knobs of one optimizer, and beside it the best outcome of every row at two horizons.",
     )
 
@@ -1160,7 +1243,7 @@ def _map_blocks(values: Values) -> list[Block]:
         (horizon, longer) if longer != horizon else (horizon,),
     )
     tuned = tune(swept, objective)
-    border = _border(values, pair, swept.values[0])
+    border = _border(values, pair, swept)
     return [
         f"How do {pair.across} and {pair.up} of {pair.optimizer} hang together, and does the best pair depend on when you look?",
         _map_figure(values, swept, tuned, border),
@@ -1193,9 +1276,14 @@ def _map_reading(values: Values, swept: Sweep, tuned: Tuned, border: _Border | N
                 f"With {pair.up} {number(float(swept.values[1][row]), 4)}, nearest to the page's, the best {pair.across} gives "
                 f"{judge.says(alone)}."
             )
-        if tuned.ends:
-            listed = ", ".join(f"{knob} ({end})" for knob, end in tuned.ends.items())
-            sentences.append(f"It lies at the end of the map in {listed}: a better one may lie beyond.")
+        # Below a memory of 0 there is nothing.
+        ends = [
+            f"{knob} ({end})" for knob, end in tuned.ends.items() if knob not in _MEMORY or end == "highest"
+        ]
+        if ends:
+            sentences.append(
+                f"It lies at the end of the map in {', '.join(ends)}: a better one may lie beyond."
+            )
     else:
         sentences.append(f"No setting of the map reaches the target within {counted(horizon, 'step')}.")
     if longer != horizon:
@@ -1209,9 +1297,15 @@ def _map_reading(values: Values, swept: Sweep, tuned: Tuned, border: _Border | N
                     f"After {number(longer)} steps the best pair is {_at(pair, later)}, {judge.says(later.score)}; "
                     f"the first one is then at {judge.says(carried)}."
                 )
-    if border is not None:
-        sentences.append(_border_said(swept, border))
-    return " ".join(sentences)
+    sentences.append(
+        _border_said(swept, border) if border is not None else _left_out(values, [pair.optimizer])
+    )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _pair_said(found: tuple[float, float, float]) -> str:
+    rate, memory, factor = found
+    return f"lr {number(rate)} with momentum {number(memory)}, a factor {number(factor)} a step"
 
 
 def _border_said(swept: Sweep, border: _Border) -> str:
@@ -1223,9 +1317,9 @@ def _border_said(swept: Sweep, border: _Border) -> str:
     differ = int((grew != beyond).sum())
     steps = swept.outcome.horizons[-1]
     return (
-        f"By theory {differ} of {grew.size} cells lie on another side of the border than runs of {number(steps)} steps say, and "
-        f"in the long run lr {number(border.rate)} with momentum {number(border.memory)} is fastest, a factor "
-        f"{number(border.factor)} a step."
+        f"By theory {differ} of {grew.size} cells {'lies' if differ == 1 else 'lie'} on another side of the border than runs of "
+        f"{number(steps)} steps say. In the long run the fastest pair is {_pair_said(border.best)}; of the map's cells it is "
+        f"{_pair_said(border.cell)}."
     )
 
 

@@ -778,19 +778,15 @@ def _one_blocks(values: Values) -> list[Block]:
         for loss in losses
     ]
     data, texts = {}, []
-    for key, loss, curve in zip(("squared", "entropy"), losses, curves, strict=True):
+    for key, curve in zip(("squared", "entropy"), curves, strict=True):
         y = np.where(np.isfinite(curve.loss), curve.loss, np.nan)
         data[key] = rows(w=curve.w, y=y, down=_bends(y, curve.down), slot=np.int8(theme.SLOTS["blue"]))
         data[f"{key}_reach"] = rows(w=[-_WEIGHTS, _WEIGHTS], y=[0.0, _reach(y)[1]])
         share = float(curve.down.mean())
-        text = (
-            f"the {loss.name} bends down at **{percent(share)}** of the weights"
-            if share
-            else f"the {loss.name} **nowhere**"
-        )
+        text = f"at **{percent(share)}** of the weights" if share else "**nowhere**"
         infinite = float(np.isinf(curve.loss).mean())
         if infinite:
-            text += f" (it is infinite at {percent(infinite)} of them)"
+            text += f" (it is infinite at {percent(infinite) + ' of the' if infinite < 1 else 'all'} weights)"
         texts.append(text)
     steps = np.diff(activation.f(np.linspace(-20, 20, 801)))
     monotone = bool(np.all(steps >= -1e-12) or np.all(steps <= 1e-12))
@@ -808,14 +804,21 @@ def _one_blocks(values: Values) -> list[Block]:
         key="Red: bends down, the loss lies above a chord.",
         alt="Squared error and cross-entropy of one neuron against its one weight, pieces that bend down marked.",
     )  # fmt: skip
-    text = f"With {name}, which is {'monotone' if monotone else 'not monotone'}, {' and '.join(texts)}. "
-    if monotone and any(curve.down.any() for curve in curves):
-        text += "A monotone activation does not make the loss of a single layer convex; "
-    text += (
-        "what the loss does with the output decides: with the sigmoid, cross-entropy is convex in the weights, the "
-        "squared error is "
-        "not."
+    (squared, entropy), bent = losses, any(curve.down.any() for curve in curves)
+    text = (
+        f"With {name}, which is {'monotone' if monotone else 'not monotone'}, the {squared.name} bends down {texts[0]} and the "
+        f"{entropy.name} {texts[1]}. "
     )
+    rule = "cross-entropy is convex in the weights, the squared error is not."
+    if monotone and bent:
+        text += (
+            "A monotone activation does not make the loss of a single layer convex; what the loss does with the output decides: "
+            f"with the sigmoid, {rule}"
+        )
+    elif monotone:
+        text += f"That does not follow from being monotone: with the sigmoid, {rule}"
+    else:
+        text += f"Being monotone is not what decides: with the sigmoid, which is, {rule}"
     return [
         "Does a monotone activation make the loss of a single layer convex? One neuron with one weight, two losses:",
         figure,

@@ -21,7 +21,7 @@ from charts.optimizers_base import (
     suggested,
     surface_settings,
 )
-from charts.optimizers_fair import Items, as_set, heading, relevant, titled
+from charts.optimizers_fair import Items, as_set, heading, listed, relevant, titled
 from charts.topic import Block, Values, real, whole, word, words
 from core.descent import SurfaceProblem, descend, steps_to
 from core.knobs import Knob, aliases_of, number
@@ -304,6 +304,19 @@ def _paths(values: Values, rates: Array) -> tuple[pd.DataFrame, pd.DataFrame, pd
     return rows(*parts), rows(*rings), marks
 
 
+def _target(share: float) -> str:
+    """Write the target: in percent, a small one as a factor."""
+    return percent(share) if share >= 1e-4 else number(share)
+
+
+def _rates_said(values: Values) -> str:
+    """Name the rates; away from the bowl those of the page belong to another surface."""
+    how = word(values, "rot_rates")
+    if how != AS_SET:
+        return f"rates {how}"
+    return f"{how} rates" if word(values, "surface") == BOWL else "rates suggested for the bowl"
+
+
 def _said_steps(run: _Turned, k: int, horizon: int) -> str:
     if run.arrived_at[k] >= 0:
         return str(int(run.arrived_at[k]))
@@ -336,7 +349,7 @@ def _figure(values: Values, runs: Mapping[str, _Turned]) -> Figure:
     drawn = turned.rates[np.searchsorted(_ANGLES, _DRAWN)]
     paths, rings, marks = _paths(values, drawn)
     tuned = how != AS_SET
-    rates = f"rates {how}" if tuned else f"{how} rates"
+    rates = _rates_said(values)
     return Figure(
         name="optimizers/rotation",
         build=_spec,
@@ -350,13 +363,13 @@ def _figure(values: Values, runs: Mapping[str, _Turned]) -> Figure:
             "rings": rings,
             "marks": marks,
             "titles": rows(
-                **titled("steps", f"Steps to {percent(share)} of f₀, {rates}"),
+                **titled("steps", f"Steps to {_target(share)} of f₀, {rates}"),
                 **titled("paths", f"Paths of {name}, lr {numbers(drawn if np.ptp(drawn) else drawn[:1])}"),
             ),
         },
         title="The valley turns, and the start with it",
         caption=f"{BOWL}, κ = {number(ground.kappa)}, θ from 0° to 90°; start ({number(ground.start[0])}, "
-        f"{number(ground.start[1])}) along the eigenvectors of λ₁ and λ₂; target {percent(share)} of f₀, at most {horizon} "
+        f"{number(ground.start[1])}) along the eigenvectors of λ₁ and λ₂; target {_target(share)} of f₀, at most {horizon} "
         f"steps; {rates}"
         + (f", of {_BUDGET} from {number(10**BELOW)} to {number(10**ABOVE)} times the suggested one" if tuned else "")
         + f"; constant rates, exact gradients. Settings: {_settings_said(values, runs)}. Paths of {name}.",
@@ -381,52 +394,97 @@ def _settings_said(values: Values, runs: Mapping[str, _Turned]) -> str:
 # The tab
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def _never_said(runs: Mapping[str, _Turned], horizon: int) -> str:
+    """Name those that arrive at no angle: their counts say nothing about the angle."""
+    names = list(runs)
+    if not names:
+        return ""
+    arrive = "arrives" if len(names) == 1 else "arrive"
+    parts = [f"Within {counted(horizon, 'step')} {listed(names)} {arrive} at no angle"]
+    for name, run in runs.items():
+        gone = run.diverged_at[run.diverged_at >= 0]
+        if len(gone):
+            where = "every angle" if len(gone) == len(_ANGLES) else f"{len(gone)} of {len(_ANGLES)} angles"
+            parts.append(f"{name if len(runs) > 1 else 'it'} diverges at {where}, first at step {gone.min()}")
+    return f"{'; '.join(parts)}."
+
+
+def _cost_said(runs: Mapping[str, _Turned], kappa: float) -> str:
+    """Say whom the turn costs steps and whom it saves some, of those that see the angle."""
+    slower, quicker = [], []
+    for name, run in runs.items():
+        steps = np.where(run.arrived_at < 0, np.inf, run.arrived_at)
+        if np.mean(steps[1:-1] > steps[0]) > 0.5:
+            slower.append(name)
+        least = int(np.argmin(steps))
+        if steps[least] < steps[0]:
+            before = f"{number(steps[0])}" if math.isfinite(steps[0]) else "none in time"
+            quicker.append(f"{name} ({number(steps[least])} at {number(_ANGLES[least])}°, {before} at 0°)")
+    sentences = []
+    if kappa == 1:
+        sentences.append(
+            "With κ = 1 there is no valley to turn: only the start lies elsewhere among the coordinates."
+        )
+    elif slower:
+        one = len(slower) == 1
+        sentences.append(
+            f"At most of the angles between 0° and 90° {listed(slower)} {'takes' if one else 'take'} longer than at 0°: "
+            f"{'it scales' if one else 'they scale'} each coordinate by its own gradients, and no coordinate lies along a turned "
+            "valley."
+        )
+    if quicker:
+        sentences.append(f"Some angles save steps: {listed(quicker)}.")
+    return " ".join(sentences)
 
 
 def _reading(values: Values, runs: Mapping[str, _Turned]) -> str:
-    horizon, share = whole(values, "rot_horizon"), real(values, "rot_target")
+    horizon, share, ground = whole(values, "rot_horizon"), real(values, "rot_target"), _ground(values)
+    never = {name: run for name, run in runs.items() if (run.arrived_at < 0).all()}
+    arriving = {name: run for name, run in runs.items() if name not in never}
+    fixed = {name: run for name, run in arriving.items() if np.ptp(run.arrived_at) == 0}
+    # A linear rule takes the same steps at every angle: what differs there is rounding.
+    rounded = [name for name in arriving if name not in fixed and OPTIMIZERS[name].linear is not None]
+    seen = {name: run for name, run in arriving.items() if name not in fixed and name not in rounded}
     sentences = []
-    fixed = {
-        name: run for name, run in runs.items() if np.ptp(run.arrived_at) == 0 and run.arrived_at[0] >= 0
-    }
     if fixed:
-        each = _listed([f"{name} ({run.arrived_at[0]})" for name, run in fixed.items()])
+        each = listed([f"{name} ({run.arrived_at[0]})" for name, run in fixed.items()])
         sentences.append(f"The same number of steps at all {len(_ANGLES)} angles: **{each}**.")
-    exact = [(run.theory, run.arrived_at) for run in runs.values() if run.theory is not None]
+    if rounded:
+        differ = "differs" if len(rounded) == 1 else "differ"
+        sentences.append(f"{listed(rounded)} {differ} between the angles by rounding only.")
+    exact = [(run.theory, run.arrived_at) for run in arriving.values() if run.theory is not None]
     if exact:
-        off = max(int(np.abs(theory - measured).max()) for theory, measured in exact)
+        off = max(
+            int(np.abs(np.where(theory < 0, horizon + 1, theory) - np.where(at < 0, horizon + 1, at)).max())
+            for theory, at in exact
+        )
         sentences.append(
             "The closed form of the linear rules, which knows no angle, gives the very same counts."
             if off == 0
             else f"The closed form of the linear rules is off by {counted(off, 'step')} at most."
         )
-    seen = []
-    for name, run in runs.items():
-        if name not in fixed:
-            worst = int(np.argmax(np.where(run.arrived_at < 0, horizon + 1, run.arrived_at)))
-            seen.append(
-                f"{name} ({_said_steps(run, 0, horizon)} at 0°, {_said_steps(run, worst, horizon)} at {number(_ANGLES[worst])}°)"
-            )
-    if seen:
-        sentences.append(f"The angle matters to {_listed(seen)}.")
+    told = []
+    for name, run in seen.items():
+        worst = int(np.argmax(np.where(run.arrived_at < 0, horizon + 1, run.arrived_at)))
+        more = f", {_said_steps(run, worst, horizon)} at {number(_ANGLES[worst])}°" if worst else ""
+        told.append(f"{name} ({_said_steps(run, 0, horizon)} at 0°{more})")
+    if told:
+        sentences.append(f"The angle matters to {listed(told)}.")
+    sentences.append(_never_said(never, horizon))
     at = {name: run.arrived_at[list(_ANGLES).index(45.0)] for name, run in runs.items()}
     arrived = [name for name in at if at[name] >= 0]
     first = [name for name, run in runs.items() if run.arrived_at[0] >= 0]
-    if arrived and first:
+    if arrived and first and len(runs) > 1:
         fastest = min(first, key=lambda name: runs[name].arrived_at[0])
         turned = min(arrived, key=lambda name: at[name])
+        other = f", {turned}" if turned != fastest else " and"
         sentences.append(
-            f"To {percent(share)} of f₀, {fastest} is first at 0° with {counted(int(runs[fastest].arrived_at[0]), 'step')}, "
-            f"{turned} at 45° with {counted(int(at[turned]), 'step')}."
+            f"To {_target(share)} of f₀, {fastest} is first at 0° with {counted(int(runs[fastest].arrived_at[0]), 'step')}"
+            f"{other} at 45° with {counted(int(at[turned]), 'step')}."
         )
     if seen:
-        sentences.append(
-            "Dividing each coordinate by the size of its own gradients mends a valley along the axes; a turned one has no such "
-            "coordinates."
-        )
-    return " ".join(sentences)
+        sentences.append(_cost_said(seen, ground.kappa))
+    return " ".join(sentence for sentence in sentences if sentence)
 
 
 def rotation_blocks(values: Values) -> list[Block]:

@@ -12,7 +12,21 @@ import pandas as pd
 
 from charts import raster, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.optimizers_anatomy import CHANGE, DECAY, NOW, PAST, SIGNED, WHOLE, Anatomy, Term, anatomy, vector
+from charts.optimizers_anatomy import (
+    CHANGE,
+    DECAY,
+    NOW,
+    PAST,
+    REFERENCE_ANATOMIES,
+    SIGNED,
+    WHOLE,
+    Anatomy,
+    Term,
+    anatomy,
+    rule_as_set,
+    vector,
+    written,
+)
 from charts.optimizers_base import (
     METHODS,
     TWIN,
@@ -21,6 +35,7 @@ from charts.optimizers_base import (
     factors,
     methods,
     place,
+    problem_of,
     run,
     stated,
     surface_of,
@@ -28,7 +43,7 @@ from charts.optimizers_base import (
 )
 from charts.topic import Block, Values, whole, word
 from core.descent import Descent
-from core.knobs import Knob, aliases_of, latex, number
+from core.knobs import Knob, aliases_of, number
 
 Array = np.ndarray
 
@@ -53,7 +68,8 @@ STEP_KNOBS = (
     ),
     Knob(
         "step_at", "int", 4, label="Step from point", low=0, high=499, step=1,
-        help="Point 0 is the start; the step from it is the first, t = 1 in the formulas.",
+        help="Point 0 is the start; the step from it is the first, t = 1 in the formulas. Beyond the end of the run its last "
+        "step is shown.",
     ),
 )  # fmt: skip
 
@@ -264,9 +280,12 @@ def _take(values: Values, method: Method) -> _Taken:
         seen = result.gradient[:-1]
         rates = np.where(seen == 0, np.nan, steps / np.where(seen == 0, 1.0, -seen))
     knobs = {**method.settings, "lr": lr * float(plan[at]), "convention": word(values, "convention")}
-    parts = anatomy(
-        method.entry.name, before, result.gradient[at], result.path[at], steps[at], knobs, at + 1
-    )  # fmt: skip
+    seen_there = before, result.gradient[at], result.path[at], steps[at], knobs
+    reference = REFERENCE_ANATOMIES.get(method.entry.name)
+    if reference is not None:
+        parts = reference(problem_of(values), method.build, *seen_there)
+    else:
+        parts = anatomy(method.entry.name, *seen_there, at + 1)
     return _Taken(method, result, asked, at, parts, steps, rates)
 
 
@@ -583,14 +602,14 @@ def _width(formula: str) -> int:
             return (
                 "" if len(found.group(0)) == 1 or found.group(0) in (r"\left", r"\right", r"\frac") else "x"
             )
-        return "x" * (2 + max(_width(entry) for entry in found.group(1).split(r"\\")))
+        return "x" * (2 + max(_width(entry.replace("&", "x")) for entry in found.group(1).split(r"\\")))
 
     return len(_COMMAND.sub(column, formula))
 
 
 def _equation(term: Term) -> list[str]:
     """Write a term in aligned lines: the formula, the formula with numbers, the value; short enough for a phone."""
-    value = vector(term.value) if np.ndim(term.value) else latex(float(term.value))
+    value = written(term.value if np.ndim(term.value) else float(term.value))
     if not term.formula:
         return [f"{term.symbol} &= {value}"]
     lines = [f"{term.symbol} &= {term.formula}"]
@@ -606,9 +625,14 @@ def _arithmetic(values: Values, taken: _Taken) -> str:
     differs = getattr(entry, "conventions", {}).get(convention, "")
     own = f" {convention}: {differs}." if differs else ""
     equations = [line for term in taken.parts.terms for line in _equation(term)]
+    acts = (
+        "The matrix ties the coordinates to each other"
+        if taken.parts.mixes
+        else "What it remembers carries the index t − 1. Every operation acts on each coordinate by itself"
+    )
+    rule = rule_as_set(entry.update_rule, taken.method.settings)
     lines = [
-        f"The rule is ${entry.update_rule}$.{own} At this step t = {taken.at + 1}; what it remembers carries the index t − 1. "
-        "Every operation acts on each coordinate by itself; the upper number is x.",
+        f"The rule is ${rule}$.{own} At this step t = {taken.at + 1}. {acts}; the upper number is x.",
         f"$$\nw_{{{taken.at}}} = {vector(taken.point)},\\quad g = {vector(taken.gradient)}\n$$",
         "$$\n\\begin{aligned}\n" + " \\\\[4pt]\n".join(equations) + "\n\\end{aligned}\n$$",
     ]
@@ -653,7 +677,7 @@ def _reading(values: Values, taken: _Taken) -> str:
         lines.append(f"Its parts by length: {', '.join(said)}.")
     rates = taken.rates[taken.at]
     if np.all(np.isfinite(rates)) and np.all(rates != 0):
-        equal = rates[0] == rates[1] or np.any(rates < 0)
+        equal = number(float(rates[1] / rates[0])) == "1" or np.any(rates < 0)
         compared = "" if equal else f", {number(float(rates[1] / rates[0]))} times that of x"
         lines.append(
             f"Effective learning rate: {number(float(rates[0]))} in x, {number(float(rates[1]))} in y{compared}; lr is "
@@ -661,7 +685,8 @@ def _reading(values: Values, taken: _Taken) -> str:
         )
     uphill = [c for c, rate in zip("xy", rates, strict=True) if rate < 0]
     if uphill:
-        lines.append(f"Negative: {' and '.join(uphill)} moves up its own gradient.")
+        moves = "moves up its own gradient" if len(uphill) == 1 else "move up their own gradients"
+        lines.append(f"Negative: {' and '.join(uphill)} {moves}.")
     raw = taken.result.raw[taken.at]
     if not np.array_equal(raw, g, equal_nan=True):
         lines.append(
@@ -682,8 +707,10 @@ def step_blocks(values: Values) -> Sequence[Block]:
         return ["Choose an optimizer to take one of its steps apart."]
     taken = _take(values, method)
     return [
-        "A step is a sum: what this gradient asks for and what earlier ones left behind, each scaled coordinate by coordinate. "
-        "Which part decides where it goes?",
+        "A step is a matrix times the gradient: it turns the gradient as well as scaling it. Where does it lead?"
+        if taken.parts.mixes
+        else "A step is a sum: what this gradient asks for and what earlier ones left behind, each scaled coordinate by "
+        "coordinate. Which part decides where it goes?",
         _figure(values, taken),
         _reading(values, taken),
         _arithmetic(values, taken),

@@ -353,7 +353,7 @@ def _components_spec(width: int) -> Spec:
             opacity=alt.condition("datum.dash == 0", alt.value(0.85), alt.value(0.45)),
         ),
         now.mark_tick(thickness=2, width={"band": 0.62}).encode(
-            x=part, y=_log("theory:Q"), color=theme.ink("ink")
+            x=part, y=_log("theory:Q"), color=theme.ink("ink"), opacity=theme.SHOWN
         ),
         now.mark_text(dy=-9, fontSize=theme.SMALL_SIZE + 0.5).encode(
             x=part, y=_log("label_y:Q"), text="label:N", color=theme.ink("ink")
@@ -432,6 +432,9 @@ def _components_figure(s: _Setting, found: _Components) -> Figure:
         drawn = y[np.isfinite(y)]
         last.append(float(drawn[-1]) if len(drawn) else math.nan)
         labels.append(f"|u{name[1]}|{_left_at(y, high)}")
+    # A line of one point is not seen: an extent where both errors are 0.
+    lines.append({"step": np.zeros(1, np.int16), "y": np.array([high]), "name": "", "piece": np.int8(1),
+                  "slot": np.int8(style.slot), "dash": np.int8(0)})  # fmt: skip
     dots.append({"step": np.zeros(1, np.int16), "y": np.array([high]), "shown": np.array([False])})
     at = np.arange(_SCRUBS, dtype=np.int16)
     step = np.round(at / (_SCRUBS - 1) * steps).astype(np.int16)
@@ -440,11 +443,17 @@ def _components_figure(s: _Setting, found: _Components) -> Figure:
         {
             "at": at,
             "name": name,
-            "y": _within(parts[step, i], bottom, top),
-            "theory": _within(parts_exact[step, i], bottom, top),
+            # What lies beyond the panel has a bar without height and no tick.
+            "y": np.nan_to_num(_within(parts[step, i], bottom, top), nan=bottom),
+            "theory": np.nan_to_num(_within(parts_exact[step, i], bottom, top), nan=bottom),
+            "shown": np.isfinite(_within(parts_exact[step, i], bottom, top)),
             "low": bottom,
-            "label": [number(float(v)) for v in parts[step, i]],
-            "label_y": np.clip(np.nan_to_num(parts[step, i], nan=bottom), bottom, top),
+            "label": [number(float(v)) + (" ↑" if v > top else "") for v in parts[step, i]],
+            "label_y": np.where(
+                parts[step, i] > top,
+                top * (bottom / top) ** 0.05,
+                np.clip(np.nan_to_num(parts[step, i], nan=bottom), bottom, top),
+            ),
             "slot": np.int8(style.slot if i < 2 else theme.MUTED),
             "dash": np.int8(i % 2),
         }
@@ -473,7 +482,7 @@ def _components_figure(s: _Setting, found: _Components) -> Figure:
         title="The components of the error",
         caption=f"{s.described()}; {counted(steps, 'step')}; {start}; exact gradients, no weight decay.",
         key="Lines and bars: the run. Small dots and ticks: closed form. Full: the smaller curvature λ₁, dashed or pale: λ₂. "
-        "↓ and ↑: the step at which a line leaves the panel.",
+        "↓ and ↑: the step at which a line leaves the panel, or a part of the loss that is beyond it.",
         alt="Distance from the minimum along both eigenvectors against step, and the share of the loss in each at the "
         "scrubbed step.",
     )  # fmt: skip
@@ -574,6 +583,9 @@ def _rates_spec(width: int) -> Spec:
             .encode(x=x, y=y, text="label:N", color=theme.color())
             for dy in (-11, 12)
         ),
+        alt.Chart(named("leaves"))
+        .mark_text(align="left", dx=6, dy=5, fontSize=theme.SMALL_SIZE + 1, fontWeight=600)
+        .encode(x=x, y=y, text="label:N", color=theme.color(), opacity=theme.SHOWN),
         marked("right"),
         marked("left"),
         _heading("rates"),
@@ -677,7 +689,9 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
     ]
     best = _best(s)
     special = [x for x in (*kinks, s.lr, s.limit, *(best or ())) if ends[0] < x < ends[1]]
-    lr = np.unique(np.concatenate([np.geomspace(*ends, 121), special]))
+    # Beyond the limit rates grow fast: closer points, so that lines end where they leave the panel.
+    beyond = s.limit + (ends[1] - s.limit) * np.linspace(0.0, 1.0, 61) ** 3
+    lr = np.unique(np.concatenate([np.geomspace(*ends, 121), special, beyond]))
     rate = quadratic_rates(lr[:, None], s.momentum, s.eigenvalues, nesterov=s.linear.nesterov)
     curves = {_SMALL[0]: rate[:, 0], _SMALL[1]: rate[:, 1], "larger": rate.max(axis=1)}
     shown = {name: np.where(y <= _TOP, y, np.nan) for name, y in curves.items()}
@@ -692,6 +706,12 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
         }
         for i, (name, y) in enumerate(shown.items())
     ]
+    height = (_TOP**_EXPONENT + 0.1 * np.arange(1, 4)) ** (1 / _EXPONENT)
+    hidden: list[Part] = [  # an extent for a side without a label
+        {"lr": [s.lr], "label": "", "low": 0.0, "label_y": height[:1], "side": side, "slot": style.slot, "shown": False}
+        for side in ("left", "right")
+    ]  # fmt: skip
+    leaving = _leaving(lr, [shown[name] for name in _SMALL])
     visible = np.where(found.measured <= _TOP, found.measured, np.nan)
     dots: list[Part] = [
         {"lr": found.rates, "rate": visible[:, i], "slot": np.int8(style.slot), "shown": True}
@@ -716,7 +736,6 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
         ),
         (s.limit, f"limit {number(s.limit, 4)}", theme.BAD, True),
     ]
-    height = (_TOP**_EXPONENT + 0.1 * np.arange(1, 4)) ** (1 / _EXPONENT)
     top = float((height[-1] ** _EXPONENT + 0.08) ** (1 / _EXPONENT))
     a = s.lr * s.eigenvalues
     across = (min(1e-3, float(a[0]) / 2), max(12.0, 1.4 * float(a[1])))
@@ -736,14 +755,24 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
                 slot=style.slot,
                 above=[True, False],
             ),
+            "leaves": rows(
+                lr=[*leaving.values(), ends[1]],
+                rate=_TOP,
+                label=[*leaving, ""],
+                slot=style.slot,
+                shown=[True] * len(leaving) + [False],
+            ),
             "marks": rows(
-                lr=[x for x, *_ in marks],
-                label=[label for _, label, *_ in marks],
-                low=0.0,
-                label_y=height,
-                side=["right" if x < middle else "left" for x, *_ in marks],
-                slot=[slot for *_, slot, _ in marks],
-                shown=[on for *_, on in marks],
+                {
+                    "lr": [x for x, *_ in marks],
+                    "label": [label for _, label, *_ in marks],
+                    "low": 0.0,
+                    "label_y": height,
+                    "side": ["right" if x < middle else "left" for x, *_ in marks],
+                    "slot": [slot for *_, slot, _ in marks],
+                    "shown": [on for *_, on in marks],
+                },
+                *hidden,
             ),
             "one": rows(rate=[1.0]),
             "extent": rows(lr=list(ends), rate=[0.0, top]),
@@ -791,12 +820,23 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
         ),
         key=(
             "Left: lines are theory, dots are measured; full λ₁, dashed λ₂, wide the larger of both, which decides; above 1 "
-            "a run diverges. Right: the bluer, the faster; orange diverges; dashed line: critical damping and change of sign, "
+            f"a run diverges; ↑: a line leaves the panel, at {number(_TOP)}. "
+            "Right: the bluer, the faster; orange diverges; dashed line: critical damping and change of sign, "
             "full line: limit."
         ),
         alt="The factor per step of both components against the learning rate, with its limit and its best value, and the "
         "regimes in the plane of learning rate times curvature and momentum.",
     )  # fmt: skip
+
+
+def _leaving(lr: Array, lines: Sequence[Array]) -> dict[str, float]:
+    """Name the lines that leave the panel of rates, and the learning rate of their last point; they have NaN outside."""
+    found: dict[float, list[str]] = {}
+    for name, y in zip(_SMALL, lines, strict=True):
+        drawn = np.flatnonzero(np.isfinite(y))
+        if len(drawn) and drawn[-1] < len(y) - 1:
+            found.setdefault(float(lr[drawn[-1]]), []).append(name)
+    return {f"{', '.join(names)} ↑": at for at, names in found.items()}
 
 
 def _rates_blocks(s: _Setting) -> list[Block]:
@@ -859,8 +899,12 @@ def _noise_spec(width: int) -> Spec:
     runs = alt.Chart(named("runs"))
     layers: list[Panel] = [
         alt.Chart(named("extent")).mark_point(opacity=0).encode(x=x, y=y),
-        runs.mark_area(opacity=0.18).encode(x=x, y=_log("low:Q"), y2="high:Q", color=theme.color()),
-        runs.mark_line(strokeWidth=1.2, opacity=0.9).encode(x=x, y=_log("free:Q"), color=theme.ink("faint")),
+        runs.mark_area(opacity=0.18).encode(
+            x=x, y=_log("low:Q"), y2="high:Q", detail="piece:Q", color=theme.color()
+        ),
+        runs.mark_line(strokeWidth=1.2, opacity=0.9).encode(
+            x=x, y=_log("free:Q"), detail="piece:Q", color=theme.ink("faint")
+        ),
         alt.Chart(named("floor"))
         .mark_rule(strokeWidth=1.2, strokeDash=[5, 4])
         .encode(y=y, color=theme.ink("ink"), opacity=theme.SHOWN),
@@ -870,7 +914,7 @@ def _noise_spec(width: int) -> Spec:
         alt.Chart(named("stop"))
         .mark_text(align="left", dx=5, fontSize=theme.SMALL_SIZE)
         .encode(x=x, y=alt.value(8), text="label:N", color=theme.ink("muted"), opacity=theme.SHOWN),
-        runs.mark_line().encode(x=x, y=_log("mean:Q"), color=theme.color()),
+        runs.mark_line().encode(x=x, y=_log("mean:Q"), detail="piece:Q", color=theme.color()),
         alt.Chart(named("theory"))
         .mark_point(filled=True, size=theme.DOT, opacity=1)
         .encode(x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN),
@@ -927,9 +971,16 @@ def _noise_run(s: _Setting) -> _Noisy:
     )  # fmt: skip
 
 
-def _stop(found: _Noisy, floor: float) -> int:
-    """Return the first step at which the run without noise is below the floor, −1 if it never is."""
-    return int(steps_to(found.free, floor)) if 0 < floor < math.inf else -1
+def _below(found: _Noisy, floor: float) -> tuple[int, int]:
+    """Return the step at which the run without noise is below the floor first, and that from which it stays below.
+
+    −1 for never; the second looks as far as the run goes.
+    """
+    if not 0 < floor < math.inf:
+        return -1, -1
+    above = np.flatnonzero(~(found.free <= floor))
+    stays = int(above[-1]) + 1 if len(above) else 0
+    return int(steps_to(found.free, floor)), stays if stays < len(found.free) else -1
 
 
 def _noise_figure(s: _Setting, found: _Noisy, floor: float) -> Figure:
@@ -954,7 +1005,7 @@ def _noise_figure(s: _Setting, found: _Noisy, floor: float) -> Figure:
     mean, theory, free = (_within(y, low, high) for y in (found.mean, found.theory, found.free))
     every = max(1, steps // 40)
     kept = np.flatnonzero(np.isfinite(theory) & (np.arange(steps + 1) % every == 0))
-    stop = _stop(found, floor)
+    _, stop = _below(found, floor)
     with np.errstate(invalid="ignore"):
         area = np.isfinite(found.low) & np.isfinite(found.high) & (found.high >= low) & (found.low <= high)
     floored = low <= floor <= high
@@ -974,12 +1025,18 @@ def _noise_figure(s: _Setting, found: _Noisy, floor: float) -> Figure:
         build=_noise_spec,
         data={
             "runs": rows(
-                step=np.arange(steps + 1, dtype=np.int16),
-                mean=mean,
-                low=np.where(area, np.clip(found.low, low, high), np.nan),
-                high=np.where(area, np.clip(found.high, low, high), np.nan),
-                free=free,
-                slot=np.int8(style.slot),
+                {
+                    "step": np.arange(steps + 1, dtype=np.int16),
+                    "mean": mean,
+                    "low": np.where(area, np.clip(found.low, low, high), np.nan),
+                    "high": np.where(area, np.clip(found.high, low, high), np.nan),
+                    "free": free,
+                    "piece": np.int8(0),
+                    "slot": np.int8(style.slot),
+                },
+                # A line of one point is not seen: an extent where all is 0.
+                {"step": np.zeros(1, np.int16), "mean": high, "low": high, "high": high, "free": high,
+                 "piece": np.int8(1), "slot": np.int8(style.slot)},
             ),
             "theory": rows(
                 {"step": kept.astype(np.int16), "y": theory[kept], "shown": True},
@@ -998,7 +1055,7 @@ def _noise_figure(s: _Setting, found: _Noisy, floor: float) -> Figure:
         ),
         key=(
             "Line: mean of the runs; band: 10th to 90th percentile of them, cut at the edges of the panel. Small dots: expected "
-            "loss, exactly. Dashed: floor ½Σλᵢ·variance. Gray: without noise, and the step at which it falls below the floor."
+            "loss, exactly. Dashed: floor ½Σλᵢ·variance. Gray: without noise, and the step from which it stays below the floor."
         ),
         alt="Mean loss of noisy runs against step with their spread, the expected loss, the floor that noise leaves, and the "
         "run without noise.",
@@ -1041,17 +1098,29 @@ def _noise_blocks(s: _Setting) -> list[Block]:
             f"Over the last quarter of the steps the {runs} runs average {number(measured)}; the expected loss there is "
             f"{number(expected)} ({percent(abs(measured / expected - 1), 2)} apart)."
         )
-    stop = _stop(found, floor)
-    if stop > 0:
+    first, stays = _below(found, floor)
+    if stays > 0:
+        before = f" (its first time below is step {first})" if first < stays else ""
         lines.append(
-            f"The theory without noise stops at **step {stop}**: from there it promises a loss below the floor. With noise, "
-            "what counts is the learning rate, no longer the rate of convergence."
+            f"From **step {stays}** on the run without noise stays below the floor{before}; with noise the expected loss "
+            "tends to the floor."
         )
-    elif stop == 0:
+    elif stays == 0:
         lines.append("The start is below the floor already: noise drives the runs away from the minimum.")
+    elif first >= 0:
+        lines.append(
+            f"Without noise the run is below the floor at step {first} first, but above it again at the end."
+        )
     elif 0 < floor < math.inf:
         lines.append(
             f"Without noise the run is still above the floor after {counted(len(found.mean) - 1, 'step')}."
+        )
+    if 0 < floor < math.inf:
+        about = 0.5 * s.lr * sigma**2 / (1 - s.momentum)
+        formula, grows = ("σ²·lr/(2(1−μ))", "lr and with 1/(1−μ)") if s.has_momentum else ("σ²·lr/2", "lr")
+        lines.append(
+            f"Far below the limit the floor is about {formula}, here {number(about)}: it grows with {grows}, whatever the "
+            "rate of convergence."
         )
     if found.diverged >= 0:
         lines.append(f"The first of the runs overflows at step {found.diverged}.")

@@ -1,5 +1,6 @@
 """What a mini-batch does to the gradient: its direction, its error by batch size, and descent by samples seen."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.descent import Ints, descend, steps_to
 from core.optimizers import Optimizer
-from core.regression import Samples, separated
+from core.regression import LOG_LOSS, Samples, separated
 from core.special import normal_cdf
 from core.stochastic import MiniBatches, Rows, batch_variance, sample_covariance
 from core.streams import stream
@@ -161,7 +162,7 @@ def batch_errors(samples: Samples, w: ArrayLike, draws: int, *, seed: int = 0) -
 def batch_minimum(samples: Samples, rows: ArrayLike) -> Array | None:
     """Return where the loss of one mini-batch is lowest, (2,), by Newton's method; None if no single point is.
 
-    A batch whose inputs are all equal fixes only one combination of weight and bias, and log loss falls for ever
+    A batch whose inputs are all equal fixes only one combination of weight and bias, and log loss falls forever
     where a threshold parts its labels.
 
     Args:
@@ -170,8 +171,7 @@ def batch_minimum(samples: Samples, rows: ArrayLike) -> Array | None:
     """
     chosen = np.asarray(rows)
     batch = Samples(samples.x[chosen], samples.y[chosen], samples.loss)
-    labels = bool(np.isin(samples.y, (0.0, 1.0)).all())
-    if np.ptp(batch.x) == 0 or (labels and separated(batch)):
+    if np.ptp(batch.x) == 0 or (samples.loss is LOG_LOSS and separated(batch)):
         return None
     w = np.zeros(2)
     for _ in range(_NEWTON):
@@ -187,6 +187,25 @@ def batch_minimum(samples: Samples, rows: ArrayLike) -> Array | None:
         if np.linalg.norm(step) <= 1e-12 * (1 + np.linalg.norm(w)):
             break
     return w
+
+
+def batch_line(samples: Samples, rows: ArrayLike) -> tuple[float, float] | None:
+    """Return the line of lowest points of a mini-batch whose inputs are all equal, as (x, z): all (w, b) with wx + b = z.
+
+    z is the mean target for the squared error, and the logit of the share of ones for log loss. None if inputs
+    differ, or if log loss falls forever because there is only one label.
+
+    Args:
+        samples: the data and their loss.
+        rows: (B,), the batch.
+    """
+    x, y = samples.x[np.asarray(rows)], samples.y[np.asarray(rows)]
+    if np.ptp(x) != 0:
+        return None
+    mean = float(y.mean())
+    if samples.loss is LOG_LOSS:
+        return (float(x[0]), math.log(mean / (1 - mean))) if 0 < mean < 1 else None
+    return float(x[0]), mean
 
 
 @dataclass(frozen=True)

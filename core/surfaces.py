@@ -280,8 +280,8 @@ _ENTRIES = (
         rate=0.45,
         note="Gradient descent converges if and only if the rate is below 2/λ₂ = 0.5, at every angle.",
         knobs=(
-            Knob("kappa", "float", 50.0, "condition number", 1, 1000, log=True, symbol="κ", help="λ₂/λ₁"),
-            Knob("theta", "float", 0.0, "rotation", 0, 90, step=1, unit="°", symbol="θ"),
+            Knob("kappa", "float", 50.0, "Condition number", 1, 1000, log=True, symbol="κ", help="λ₂/λ₁"),
+            Knob("theta", "float", 0.0, "Rotation", 0, 90, step=1, unit="°", symbol="θ"),
         ),
     ),
     Surface(

@@ -27,6 +27,7 @@ _GOLDEN = math.pi * (3 - math.sqrt(5))
 
 Knobs = Mapping[str, Any]
 AnyProblem = Problem | NoisyProblem | SteppedProblem
+Problems = AnyProblem | Sequence[SteppedProblem]
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,21 @@ def starts_around(start: ArrayLike, window: Sequence[float], count: int) -> Arra
     return np.asarray(np.asarray(start, dtype=float) + around * size)
 
 
+@dataclass(frozen=True)
+class _Each:
+    """Problems of one loss side by side: the k-th gives the gradients of the k-th start, the last axis but one."""
+
+    problems: Sequence[SteppedProblem]
+
+    def f(self, w: Array) -> Array:
+        return self.problems[0].f(w)
+
+    def grad_at(self, w: Array, t: int) -> Array:
+        return np.stack([p.grad_at(w[..., k, :], t) for k, p in enumerate(self.problems)], axis=-2)
+
+
 def outcome(
-    problem: AnyProblem,
+    problem: Problems,
     build: Callable[..., Rule],
     starts: ArrayLike,
     horizons: Sequence[int],
@@ -178,7 +192,8 @@ def outcome(
     No path is kept; many starts run in a few parts, so that none takes more than some tens of megabytes.
 
     Args:
-        problem: as ``descend`` takes it.
+        problem: as ``descend`` takes it; or one for each start, all of the same loss, such as mini-batches under seeds
+            of their own.
         build: makes a rule of the knobs, such as ``OPTIMIZERS[name].build``.
         starts: (S, 2); with noise, repeat a start to see it under several draws.
         horizons: numbers of steps, one or more, at which the loss is read.
@@ -189,21 +204,24 @@ def outcome(
         options: what else ``descend`` takes, such as clipping.
 
     Raises:
-        ValueError: no horizon or a negative one, or starts of another shape.
+        ValueError: no horizon or a negative one, starts of another shape, or not one problem for each of them.
     """
     starts = np.asarray(starts, dtype=float)
     if starts.ndim != 2 or not len(starts):
         raise ValueError(f"starts have the shape {starts.shape}: needs (S, d) with S of at least 1")
     if not horizons or min(horizons) < 0:
         raise ValueError(f"horizons = {tuple(horizons)}: needs whole numbers of at least 0")
+    if isinstance(problem, Sequence) and len(problem) != len(starts):
+        raise ValueError(f"{len(problem)} problems for {len(starts)} starts: needs one for each")
     rule = build(**knobs)
     settings = np.broadcast_shapes((1,), *map(np.shape, knobs.values()))
     each = max(1, _POINTS // ((max(horizons) + 1) * math.prod(settings)))
-    parts = [starts[i : i + each] for i in range(0, len(starts), each)]
     initial, final, arrived, diverged = [], [], [], []
-    for part in parts:
+    for i in range(0, len(starts), each):
+        part = starts[i : i + each]
+        given = _Each(problem[i : i + each]) if isinstance(problem, Sequence) else problem
         begin = np.broadcast_to(part, (*settings[:-1], *part.shape))
-        run = descend(problem, rule, begin, max(horizons), rng=rng, **options)
+        run = descend(given, rule, begin, max(horizons), rng=rng, **options)
         with np.errstate(all="ignore"):
             gap = run.value - infimum
             arrived.append(steps_to(gap, share * gap[0]))
@@ -228,7 +246,7 @@ class Sweep:
 
 
 def sweep(
-    problem: AnyProblem,
+    problem: Problems,
     build: Callable[..., Rule],
     over: Mapping[str, ArrayLike],
     starts: ArrayLike,

@@ -218,6 +218,26 @@ def test_bars_hold_all_the_weight_that_is_shown(beta, days):
     assert data["flags"]["at"].max() < sums.n.max()
 
 
+def test_without_a_memory_nothing_is_averaged():
+    found = averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.0))
+    flags = found[1].data["flags"]
+    assert not flags[flags.label.str.startswith("half-life")].shown.any()
+    assert "0 days" not in found[2]
+    assert "instead of 1" not in found[2]
+    assert "**1 day** holds **99.9%**" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.001))[2]
+    assert "**1.001001** instead of 1" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.001))[2]
+    assert "β^100, is below 1e−9" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.5))[2]
+
+
+@every_view
+def test_one_is_singular(view):
+    given = {**CASES[1], "avg_formula": True, "avg_view": view}
+    for days in ({}, {"avg_beta1": 0.9, "avg_beta2": 0.999, "avg_rho": 0.9}):
+        found = averages_blocks(values(**{**given, **days}))
+        written = said(found) + found[1].caption
+        assert not re.search(r"(?<![\d.])1 (steps|days)|1 day\*\* hold\b", written)
+
+
 # RMSProp
 
 
@@ -247,7 +267,23 @@ def test_rmsprop_where_nothing_moves():
     assert not found[1].data["rates_ends"].shown.any() or found[1].data["steps"].rate.notna().any()
 
 
+def test_rmsprop_without_memory_takes_equal_steps():
+    text = averages_blocks(values(avg_view=RMSPROP, avg_rho=0.0))[2]
+    assert "there is no memory" in text
+    assert "looks back" not in text
+
+
 # Adam
+
+
+def test_adam_without_memory_has_nothing_to_correct():
+    given = {"avg_view": ADAM, "avg_beta1": 0.0, "avg_beta2": 0.0, "adam_eps": 0.5, "steps": 5}
+    found = averages_blocks(values(**given))
+    assert "every step is **0.667 lr** long" in found[3]
+    gap = found[1].data["gap"]
+    one = [gap[gap.name == name].y.to_numpy() for name in ("scaling", "both", "both, corrected")]
+    np.testing.assert_allclose(one[1], one[0])
+    np.testing.assert_allclose(one[2], one[0])
 
 
 def test_the_published_steps_of_adam_without_correction():

@@ -232,6 +232,21 @@ def test_a_click_names_the_center_of_a_pixel():
     ) == (centers[-1] - centers[0])
 
 
+def test_what_runs_end_at_has_its_name():
+    box, curves = ("a box", "curves")
+    assert "no minimum, only a best point of the box" in words(box)
+    assert "to the best point (−1, −1)" in words(box)
+    assert "At the best point: within" in figure(box).caption
+    assert "curves of minima, of which 6 points are listed" in words(curves)
+    assert "end at another listed point" in words(curves)
+    for case in (box, curves):
+        drawn = figure(case)
+        assert "the minimum" not in drawn.key + words(case)
+        assert "minimum" not in drawn.data["titles"].to_numpy().ravel().tolist()[0]
+    assert "In which of the 4 minima" in words("Himmelblau")
+    assert "one minimum in the window" in words("one minimum")
+
+
 def test_links_lead_to_surfaces_with_several_minima():
     for case in ("one minimum", "no minimum"):
         links = [block for block in blocks(case) if isinstance(block, Link)]

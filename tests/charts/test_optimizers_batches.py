@@ -111,8 +111,26 @@ def test_directions_says_the_share_downhill():
     red = figure(DIRECTIONS).data["gradients"].slot == theme.BAD
     assert red.sum() == (~found.descends).sum()
     assert "full gradient is 0" in text(DIRECTIONS, 1)
-    assert "has no lowest point" in text(DIRECTIONS, 3)
     assert "**100%** of the 64 mini-batches" in text(DIRECTIONS, 2)
+    key = figure(DIRECTIONS).key
+    assert not re.search("black|white|dark", key), "not the same in both themes"
+
+
+def test_directions_says_where_a_batch_is_lowest():
+    data = SURFACES["Linear regression"].samples
+    row = directions(data, [0.0, 0.0], 1).batches[0][0]
+    assert f"line {number(data.x[row])}·w + b = {number(data.y[row])}." in text(DIRECTIONS, 3)
+    assert "which is the minimum of the full loss" in text(DIRECTIONS, 2)
+    assert re.search(r"its label is [01], and its loss falls forever", text(DIRECTIONS, 1))
+    for size, said in (
+        (2, "labels are all [01], and"),
+        (3, "a threshold on x parts its labels, and"),
+        (64, "which is the"),
+    ):
+        given = {**BASE, "batch_view": DIRECTIONS, "batch_model": "Logistic regression", "batch_b": size}
+        lead, _, read = batch_blocks(given)
+        assert re.search(said, read)
+        assert "minimum" not in lead
 
 
 @every_case
@@ -145,8 +163,15 @@ def test_escape_says_what_runs_did():
     swept = momentum_sweep(OPTIMIZERS["Momentum"], 0.1, np.arange(100) / 100, (3.0, 1.5), 3000)
     low, high = swept.momentum[swept.deep][[0, -1]]
     assert f"**μ from {number(low)} to {number(high)}**" in text(ESCAPE)
-    assert "diverge" in text(ESCAPE, 1)
+    assert "about between the wells" in text(ESCAPE)
+    assert "out of both wells" in text(ESCAPE, 1)
+    assert "about between" not in text(ESCAPE, 1)
+    assert "at σ = 20 all." in text(ESCAPE, 1)
+    lone = {**BASE, "batch_view": ESCAPE, "batch_well_lr": 0.4, "batch_well_steps": 10}
+    assert "1 run diverges, at step" in batch_blocks(lone)[2]
     assert "no momentum up to 0.99 passes" in text(ESCAPE, 2)
+    assert "none comes to the deep well" in text(ESCAPE, 2)
+    assert "within 0.01 percentage points" in text(ESCAPE, 2)
     shares = figure(ESCAPE).data["shares"]
     deep = shares[shares.name == "deep well"].dropna()
     assert (np.abs(deep.y - deep.theory) < 0.09).all()

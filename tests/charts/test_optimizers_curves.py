@@ -12,7 +12,7 @@ import vl_convert
 from charts import theme
 from charts.figure import Figure
 from charts.optimizers_base import KNOBS, complete, methods, run
-from charts.optimizers_curves import CURVE_KNOBS, curves_blocks, exact_path, standings
+from charts.optimizers_curves import CURVE_KNOBS, _Line, curves_blocks, exact_path, standings
 from core.optimizers import OPTIMIZERS
 from core.surfaces import SURFACES
 from tests.charts.topics import HEX, WIDE_AND_NARROW, marks
@@ -254,6 +254,28 @@ def test_a_long_line_keeps_its_extremes_and_its_ends():
         assert min(kept.values()) == min(inside.values())
         assert max(kept.values()) == max(inside.values())
         assert {min(inside), max(inside)} <= set(kept)
+
+
+def test_a_line_that_comes_back_for_one_step_leaves_no_dot():
+    result = run(values(optimizers=("GD",), steps=9))["GD"]
+    (method,) = methods(values(optimizers=("GD",))).values()
+
+    def drawn(*numbers):
+        return list(_Line(method, "x", np.array(numbers, float), result, (1.0, 10.0), log=False).drawn)
+
+    assert drawn(5, 4, 0.5, 2, 0.5, 0.4, 2, 3, 0.1) == [0, 1, 6, 7]
+    assert drawn(5, 0.5, 20, 2) == [0, 3]  # the end, beside its name
+    assert drawn(5, math.nan, 2, math.nan, 3, 4) == [0, 2, 4, 5]  # gaps inside the panel
+    assert drawn(20, 2, 20, 30) == [1]  # all there is
+
+
+def test_lead_and_caption_fit_what_is_shown():
+    for quantity in QUANTITIES:
+        leads = [blocks(tuple(values(curve_quantity=quantity, curve_scale=s).items()))[0] for s in SCALES]
+        assert ("a constant factor a step. Which" in leads[0]) == (quantity not in PAIRS)
+        assert ("a power of the step" in leads[1]) == (quantity not in PAIRS)
+    assert figure().caption.startswith("f − f*: ")
+    assert figure(curve_quantity="step length").caption.startswith("Length of the step: ")
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -178,3 +178,13 @@ def test_one_weight_tells_convex_from_not():
     assert re.search(r"squared error bends down at \*\*[1-9]", text(ONE))
     assert "it is infinite at" in text(ONE, 1)
     assert "does not make the loss of a single layer convex" in text(ONE, 2)
+    assert "**nowhere** (it is infinite at all weights)" in text(ONE, 1)
+
+
+@pytest.mark.parametrize("name", KNOBS["land_activation"].choices)
+def test_one_weight_is_told_in_whole_sentences(name):
+    said = land_blocks({**BASE, "land_view": ONE, "land_activation": name})[2]
+    first, second = said.split(". ")[:2]
+    assert re.search(r"the squared error bends down (at \*\*|\*\*nowhere)", first)
+    assert second[0].isupper()
+    assert ("not monotone" in first) == second.startswith("Being monotone")

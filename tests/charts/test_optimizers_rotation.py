@@ -131,8 +131,35 @@ def test_runs_that_do_not_arrive_stand_at_the_horizon():
     lines = figure(3).data["lines"]
     assert lines.late.all()
     assert (lines.steps == 1000).all()
-    assert "diverged at step" in text(3)
-    assert "more than 20" in text(6)
+    assert "GD arrives at no angle; it diverges at every angle, first at step" in text(3)
+    assert "more than 20" in figure(6).data["lines"].text.to_numpy()
+
+
+def said(**given):
+    return rotation_blocks(values(**given))[-1]
+
+
+def test_who_never_arrives_has_not_seen_the_angle():
+    alone = said(rot_methods=("GD",), gd_lr=0.01)
+    assert alone == "Within 200 steps GD arrives at no angle."
+    beside = said(rot_methods=("GD", "RMSProp", "AdaGrad"), gd_lr=0.01, rot_target=1e-8, rot_horizon=80)
+    assert "Within 80 steps GD and AdaGrad arrive at no angle." in beside
+    assert "The angle matters to RMSProp (61 at 0°, more than 80 at" in beside
+    assert "coordinate" not in said(rot_methods=("GD",))
+
+
+def test_the_last_sentence_follows_the_counts():
+    assert "AdaGrad, RMSProp and Adam take longer than at 0°" in said()
+    round_, steep = said(kappa=1.0), said(kappa=1000.0)
+    assert "there is no valley to turn" in round_
+    assert "lies along a turned valley" not in round_ + steep
+    assert "Some angles save steps: AdaGrad (3 at 45°, 5 at 0°)" in steep
+
+
+def test_a_small_target_is_a_factor():
+    assert "target 1e−8 of f₀" in figure(6).caption
+    assert figure(6).data["titles"].steps[0].startswith("Steps to 1e−8 of f₀")
+    assert "target 1% of f₀" in figure().caption
 
 
 def test_another_surface_leaves_the_bowl_at_its_defaults():
@@ -140,6 +167,8 @@ def test_another_surface_leaves_the_bowl_at_its_defaults():
     assert "κ = 50" in figure(5).caption
     assert not figure(5).data["page"].shown.any()
     assert "Momentum lr 0.05" in figure(5).caption
+    assert "rates suggested for the bowl" in figure(5).caption
+    assert "the page's rates" not in figure(5).caption
 
 
 def test_no_optimizer_no_figure():

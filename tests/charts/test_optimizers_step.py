@@ -15,10 +15,13 @@ from charts.optimizers_anatomy import (
     LETTERS,
     NOW,
     PAST,
+    REFERENCE_ANATOMIES,
     Quantity,
     anatomy,
     largest,
+    matrix,
     root,
+    rule_as_set,
     sign,
     smallest,
     vector,
@@ -28,6 +31,7 @@ from charts.optimizers_step import STEP_KNOBS, last_point, step_blocks
 from core.descent import SurfaceProblem, descend
 from core.knobs import latex
 from core.optimizers import CONVENTIONS, OPTIMIZERS
+from core.second_order import REFERENCES
 from core.surfaces import SURFACES
 from tests.charts.topics import HEX, WIDE_AND_NARROW, marks
 
@@ -322,6 +326,107 @@ def test_a_rule_without_a_recipe_tells_its_step():
     assert np.array_equal(parts.step, step)
 
 
+def reference_terms(name, t, surface="Himmelblau", start=START, **knobs):
+    """Return the terms of a step of a reference after t others, and what it saw."""
+    entry, problem = REFERENCES[name], SurfaceProblem(SURFACES[surface])
+    knobs = {**{knob.name: knob.default for knob in entry.knobs}, **knobs}
+
+    def build(**given):
+        return entry.build(problem, **given)
+
+    result = descend(problem, build(**knobs), start, t + 1, keep_state=True)
+    before = type(result.state)(*(np.asarray(field)[t] for field in result.state))
+    g, w, step = result.gradient[t], result.path[t], np.diff(result.path, axis=0)[t]
+    parts = REFERENCE_ANATOMIES[name](problem, build, before, g, w, step, knobs)
+    assert parts.mixes
+    close(parts.step, step)
+    return {term.symbol: term for term in parts.terms}, problem, result
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+@pytest.mark.parametrize("saddle_free", [False, True])
+def test_newton_shows_what_it_inverts(shift, saddle_free):
+    found, problem, result = reference_terms(
+        "Newton", 0, start=np.array([0.0, 0.5]), shift=shift, saddle_free=saddle_free, lr=0.5
+    )
+    hessian = problem.hessian(result.path[0])
+    close(found["H"].value, hessian)
+    sizes, vectors = np.linalg.eigh(hessian)
+    inverted = vectors @ np.diag((np.abs(sizes) if saddle_free else sizes) + shift) @ vectors.T
+    inverse = next(term.value for symbol, term in found.items() if symbol.endswith("^{-1}"))
+    close(inverse @ inverted, np.eye(2), rtol=1e-9)
+    close(-0.5 * inverse @ result.gradient[0], found[r"\Delta w_t"].value, rtol=1e-9)
+    assert matrix(inverse) in found[r"\Delta w_t"].numbers
+
+
+def test_newton_where_nothing_can_be_inverted():
+    problem = SurfaceProblem(SURFACES["Himmelblau"])
+
+    class Flat:
+        f = problem.f
+
+        def __init__(self, h):
+            self.h = np.array(h)
+
+        def hessian(self, w):
+            return self.h
+
+    for h in ([[1.0, 2.0], [2.0, 4.0]], [[np.nan, 0.0], [0.0, 1.0]]):
+        knobs = {"lr": 1.0, "shift": 0.0, "saddle_free": False}
+        rest = (), np.ones(2), np.ones(2), np.full(2, np.inf), knobs
+        parts = REFERENCE_ANATOMIES["Newton"](
+            Flat(h), lambda h=h, **k: REFERENCES["Newton"].build(Flat(h), **k), *rest
+        )
+        symbols = {term.symbol: term.value for term in parts.terms}
+        assert symbols.get(r"\det H", 0.0) == 0
+        assert "H^{-1}" not in symbols
+
+
+@pytest.mark.parametrize("t", [0, 1, 3, 8])
+@pytest.mark.parametrize("line_search", [False, True])
+def test_lbfgs_shows_pairs_direction_and_length(t, line_search):
+    found, problem, result = reference_terms(
+        "L-BFGS", t, "Rosenbrock", np.array([-1.2, 1.0]), lr=0.8, memory=5, line_search=line_search
+    )
+    g, w = result.gradient[t], result.path[t]
+    s, y = np.diff(result.path[: t + 1], axis=0), np.diff(result.gradient[: t + 1], axis=0)
+    learned = [i for i in range(t) if s[i] @ y[i] > 1e-10]
+    assert found[r"\text{pairs, at most 5}"].value == min(5, len(learned))
+    estimate = found[r"\tilde H"].value
+    if learned:  # the secant equation of the last pair
+        close(estimate @ y[learned[-1]], s[learned[-1]], rtol=1e-8)
+    else:
+        close(estimate, np.eye(2))
+    d, alpha = found["d"].value, found[r"\alpha"].value
+    close(d, -estimate @ g, rtol=1e-8)
+    close(alpha * d, found[r"\Delta w_t"].value, rtol=1e-9)
+    whole = 0.8 * (min(1, 1 / np.abs(g).sum()) if t == 0 else 1)
+    halvings = found[r"\text{halvings } k"].value if line_search else 0
+    assert alpha == pytest.approx(whole / 2**halvings, rel=1e-12)
+    if line_search:
+        assert problem.f(w + alpha * d) <= problem.f(w) + 1e-4 * alpha * (g @ d)
+        assert halvings == 0 or problem.f(w + 2 * alpha * d) > problem.f(w) + 2e-4 * alpha * (g @ d)
+
+
+def test_the_rule_is_printed_as_it_is_set():
+    for name, entry in {**OPTIMIZERS, **REFERENCES}.items():
+        defaults = {knob.name: knob.default for knob in entry.knobs}
+        assert rule_as_set(entry.update_rule, defaults) == entry.update_rule, name
+    bare = rule_as_set(OPTIMIZERS["Adam"].update_rule, {"bias_correction": False})
+    assert bare.endswith(r"\frac{m}{\sqrt{v} + \varepsilon}")
+    assert r"\sqrt{s - \bar g^2}" in rule_as_set(OPTIMIZERS["RMSProp"].update_rule, {"centered": True})
+    assert r"(\lvert H \rvert + \delta I)^{-1}" in rule_as_set(
+        REFERENCES["Newton"].update_rule, {"saddle_free": True}
+    )
+    text = prose(optimizers=("Adam",), twin="Adam", twin_bias_correction=False, step_optimizer="Adam ′")
+    assert "^t)" not in text
+    assert "^t)" in prose(optimizers=("Adam",), step_optimizer="Adam")
+    for name in REFERENCES:
+        text = prose(optimizers=(name,), step_optimizer=name)
+        assert "acts on each coordinate by itself" not in text
+        assert "ties the coordinates" in text
+
+
 def test_columns_are_written_without_parentheses():
     assert vector(np.array([-2.0, 3e-6])) == r"\begin{pmatrix} -2 \\ 3\cdot 10^{-6} \end{pmatrix}"
     assert latex(-2.0) == "(-2)"
@@ -343,6 +448,7 @@ CASES = {
     "at the minimum": {"start_x": 0.0, "start_y": 0.0},
     "along an axis": {"start_y": 0.0, "step_optimizer": "RMSProp", "optimizers": ("RMSProp",)},
     "500 steps": {"steps": 500, "step_at": 420, "optimizers": ("Rprop",), "step_optimizer": "Rprop"},
+    "Newton": {"optimizers": ("Newton",), "step_optimizer": "Newton", "surface": "Himmelblau"},
     "in rounding": {"steps": 500, "step_at": 498, "optimizers": ("Nesterov",), "surface": "Beale"},
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ import pytest
 from core.batch_gradients import (
     ShuffledRuns,
     batch_errors,
+    batch_line,
     batch_minimum,
     descent_share_theory,
     directions,
@@ -99,6 +100,39 @@ def test_a_lowest_point_of_a_batch():
     assert batch_minimum(SMALL, [2]) is None
     assert batch_minimum(BINARY, [0, 3]) is None, "a threshold parts the labels"
     assert batch_minimum(BINARY, [1, 3]) is None, "one label only"
+
+
+def test_a_batch_of_equal_inputs_is_lowest_along_a_line_if_at_all():
+    assert batch_line(SMALL, [2]) == (2.0, 0.5)
+    assert batch_line(SMALL, [0, 1]) is None
+    assert batch_line(BINARY, [1]) is None, "log loss of one label falls forever"
+    for loss, y in ((SQUARED, [0.3, 2.0, 1.0]), (LOG_LOSS, [1.0, 0.0, 1.0])):
+        equal = Samples(np.full(3, 1.7), np.array(y), loss)
+        x, z = batch_line(equal, [0, 1, 2])
+        for w in (-2.0, 0.0, 5.0):
+            np.testing.assert_allclose(equal.grad(np.array([w, z - x * w])), 0, atol=1e-14)
+
+
+def test_squared_error_of_targets_0_and_1_is_not_taken_for_log_loss():
+    line = Samples(np.array([0.0, 1.0, 2.0]), np.array([0.0, 0.0, 1.0]), SQUARED)
+    np.testing.assert_allclose(batch_minimum(line, range(3)), np.polyfit(line.x, line.y, 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Linear regression", "Logistic regression"])
+def test_every_batch_is_lowest_at_a_point_or_along_a_line_or_falls_forever(name):
+    samples, rng = SURFACES[name].samples, np.random.default_rng(5)
+    for size in (1, 2, 3, 5, 8):
+        for _ in range(15):
+            rows = rng.choice(samples.sample_count, size, replace=False)
+            x, y = samples.x[rows], samples.y[rows]
+            parted = samples.loss is LOG_LOSS and any(
+                np.all(x[y == a][:, None] <= x[y != a]) for a in (0.0, 1.0)
+            )
+            point, line = batch_minimum(samples, rows) is not None, batch_line(samples, rows) is not None
+            if np.ptp(x) > 0:
+                assert (point, line) == (not parted, False)
+            else:
+                assert (point, line) == (False, samples.loss is SQUARED or np.ptp(y) > 0)
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])

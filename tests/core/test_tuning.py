@@ -9,7 +9,7 @@ from core import tuning
 from core.descent import SurfaceProblem, descend
 from core.optimizers import OPTIMIZERS, suggested_lr
 from core.quadratic import heavy_ball_limit
-from core.stochastic import Noisy
+from core.stochastic import MiniBatches, Noisy
 from core.streams import stream
 from core.surfaces import SURFACES
 from core.tuning import (
@@ -170,6 +170,27 @@ def test_noise_is_drawn_for_every_run_and_a_longer_one_begins_with_the_shorter()
     short, long = run((10,)), run((10, 25))
     np.testing.assert_array_equal(short.final[0], long.final[0])
     assert len(np.unique(long.final[1])) == 8
+
+
+def test_every_start_may_have_a_problem_of_its_own(monkeypatch):
+    surface = SURFACES["Linear regression"]
+    problems = [MiniBatches(surface.samples, 4, seed) for seed in range(3)]
+    starts, rates = np.array([[-1.0, 1.0], [0.5, 0.0], [0.5, 0.0]]), [0.01, 0.1]
+
+    def run():
+        return sweep(
+            problems, OPTIMIZERS["Adam"].build, {"lr": rates}, starts, (9,), knobs={}, infimum=0.0
+        ).outcome.final[0]
+
+    found = run()
+    for i, rate in enumerate(rates):
+        for problem, start, final in zip(problems, starts, found[i], strict=True):
+            rule = OPTIMIZERS["Adam"].build(lr=rate)
+            assert final == pytest.approx(descend(problem, rule, start, 9).value[-1], rel=1e-12)
+    monkeypatch.setattr(tuning, "_POINTS", 40)  # in parts
+    np.testing.assert_allclose(run(), found, rtol=1e-12)
+    with pytest.raises(ValueError, match="2 problems for 3 starts"):
+        sweep(problems[:2], OPTIMIZERS["GD"].build, {"lr": rates}, starts, (9,), knobs={}, infimum=0.0)
 
 
 def test_options_reach_the_descent():
