@@ -1,5 +1,6 @@
 """What the tests of the figures share: the topics, random legal values, and a walk through a specification."""
 
+import os
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -173,14 +174,22 @@ def _one_choice_away(topic: Topic, given: Mapping[str, Value]) -> Iterator[dict[
         yield from ({**given, knob.name: int(knob.high)} for knob in numbers)
 
 
-def distinct(topic: Topic) -> list[str]:
-    """Name a topic's knobs; of the settings that many optimizers have alike, those of the first that has each."""
+# All knobs in every test of every knob, or each of them in one of two such tests, which is what a run has time for.
+THOROUGH = bool(os.environ.get("LAYERWISE_THOROUGH"))
+
+
+def distinct(topic: Topic, turn: int = 0) -> list[str]:
+    """Name a topic's knobs; of the settings that many optimizers have alike, those of the first that has each.
+
+    ``turn``, 0 or 1, takes every second knob, unless the run is a thorough one.
+    """
     again, seen = set(), set()
     for name, entry in METHODS.items():
         for knob in entry.knobs:
             again |= {own(name, knob.name), f"twin_{knob.name}"} if knob.name in seen else set()
             seen.add(knob.name)
-    return [name for name in topic.knobs if topic.name != "optimizers" or name not in again]
+    names = [name for name in topic.knobs if topic.name != "optimizers" or name not in again]
+    return [name for k, name in enumerate(names) if THOROUGH or k % 2 == turn]
 
 
 # Tabs that train for seconds: drawn once, in the default view, and by tests of their own.
