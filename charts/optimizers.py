@@ -556,9 +556,9 @@ def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) ->
         ends.append((label, style.slot, float(gap[-1])))
     if not parts:
         empty = rows(
-            step=[0],
-            gap=[begin],
-            piece=0,
+            step=[0, steps],
+            gap=begin,
+            piece=[0, 1],
             name="",
             slot=theme.MUTED,
             dash=0,

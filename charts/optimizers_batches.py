@@ -116,7 +116,8 @@ def batch_shown(values: Values) -> tuple[str, ...]:
 # Small parts of specifications
 
 
-def _heading(name: str) -> Panel:
+def heading(name: str) -> Panel:
+    """Return the title of a panel, a column of the data set of titles."""
     return (
         alt.Chart(named("titles"))
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
@@ -124,7 +125,8 @@ def _heading(name: str) -> Panel:
     )
 
 
-def _labels(data: str, x: int, y: alt.Y) -> Panel:
+def labels(data: str, x: int, y: alt.Y) -> Panel:
+    """Return names at the end of a panel, at ``x`` pixels, in the color of what they name."""
     return (
         alt.Chart(named(data))
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
@@ -233,7 +235,7 @@ def _directions_spec(width: int) -> Spec:
         alt.Chart(named("places"))
         .mark_point(shape="cross", angle=45, filled=True, size=80, opacity=1)
         .encode(x=x, y=y, color=theme.color(), opacity=theme.SHOWN),
-        _heading("map"),
+        heading("map"),
     ]  # fmt: skip
     gx, gy = _plain(alt.X, "x:Q", "∂/∂w"), _plain(alt.Y, "y:Q", "∂/∂b")
     field: list[Panel] = [
@@ -250,7 +252,7 @@ def _directions_spec(width: int) -> Spec:
         alt.Chart(named("marks"))
         .mark_point(filled=True, size=110, opacity=1)
         .encode(x=gx, y=gy, color=theme.color(), shape=alt.Shape("shape:N", scale=None, legend=None)),
-        _heading("gradients"),
+        heading("gradients"),
     ]
     return _panels(
         width,
@@ -490,8 +492,8 @@ def _noise_spec(width: int) -> Spec:
             base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
                 x=x, y=y("theory:Q"), color=theme.ink("ink")
             ),
-            _labels(ends, across, y("y:Q")),
-            _heading(data),
+            labels(ends, across, y("y:Q")),
+            heading(data),
         ).properties(width=across, height=tall, name=data)
 
     return _panels(
@@ -613,8 +615,8 @@ def _seen_spec(width: int) -> Spec:
             alt.Chart(named("floors"))
             .mark_point(filled=True, size=theme.DOT * 1.6, opacity=1)
             .encode(x=alt.value(across), y=_log_y("y:Q"), color=theme.ink("ink"), opacity=theme.SHOWN),
-            _labels("ends", across, _log_y("y:Q")),
-            _heading(title),
+            labels("ends", across, _log_y("y:Q")),
+            heading(title),
         ).properties(width=across, height=tall, name=title)
 
     seen = alt.X(
@@ -838,8 +840,8 @@ def _escape_spec(width: int) -> Spec:
         base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
             x=x, y=_share_y("theory:Q"), color=theme.ink("ink")
         ),
-        _labels("share_ends", left, _share_y("y:Q")),
-        _heading("noise"),
+        labels("share_ends", left, _share_y("y:Q")),
+        heading("noise"),
     ]
     mu = alt.X("momentum:Q", title="momentum μ", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False))
     reach = _plain(alt.Y, "y:Q", None)
@@ -857,8 +859,8 @@ def _escape_spec(width: int) -> Spec:
                 alt.Tooltip("end:N", title="ends"),
             ],
         ),
-        _labels("wells", right, alt.Y("y:Q")),
-        _heading("momentum"),
+        labels("wells", right, alt.Y("y:Q")),
+        heading("momentum"),
     ]  # fmt: skip
     return _panels(
         width,

@@ -15,6 +15,7 @@ from charts import progress, raster, theme
 from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import place, problem_of, start_of, surface_key, surface_of, surface_settings
+from charts.optimizers_batches import heading, labels
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
@@ -97,22 +98,6 @@ def land_shown(values: Values) -> tuple[str, ...]:
 
 
 # Small parts of specifications
-
-
-def _heading(name: str) -> Panel:
-    return (
-        alt.Chart(named("titles"))
-        .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-        .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink"))
-    )
-
-
-def _labels(data: str, x: int, y: alt.Y) -> Panel:
-    return (
-        alt.Chart(named(data))
-        .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-        .encode(x=alt.value(x), y=y, text="label:N", color=theme.color())
-    )
 
 
 def _plain(channel: type[alt.X] | type[alt.Y], field: str, title: str | None) -> Any:
@@ -210,7 +195,7 @@ def _slices_spec(width: int) -> Spec:
         alt.Chart(named("point"))
         .mark_point(size=110, strokeWidth=2, filled=False, opacity=1)
         .encode(x=x, y=y, color=theme.ink("ink")),
-        _heading("map"),
+        heading("map"),
     ]
     s = _plain(alt.X, "s:Q", "distance along the line")
 
@@ -223,7 +208,7 @@ def _slices_spec(width: int) -> Spec:
         alt.Chart(named("here"))
         .mark_point(size=110, strokeWidth=2, filled=False)
         .encode(x=s, y=height("y:Q"), color=theme.ink("ink"), opacity=theme.SHOWN),
-        _heading("cut"),
+        heading("cut"),
     ]
     return _panels(
         width,
@@ -390,7 +375,7 @@ def _swapped_spec(width: int) -> Spec:
         alt.Chart(named("way_ends"))
         .mark_text(baseline="bottom", dy=-5, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=share, y=height("y:Q"), text="label:N", color=theme.color()),
-        _heading("ways"),
+        heading("ways"),
     ]  # fmt: skip
     s = _plain(alt.X, "s:Q", "distance from the saddle")
     base = alt.Chart(named("saddle"))
@@ -401,8 +386,8 @@ def _swapped_spec(width: int) -> Spec:
         base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
             x=s, y=height("theory:Q"), color=theme.ink("ink")
         ),
-        _labels("saddle_ends", right, height("y:Q")),
-        _heading("saddle"),
+        labels("saddle_ends", right, height("y:Q")),
+        heading("saddle"),
     ]
     return _panels(
         width,
@@ -521,8 +506,8 @@ def _width_spec(width: int) -> Spec:
         base.mark_line().encode(
             x=x, y=_log_y("y:Q"), detail="name:N", color=theme.color(), strokeDash=theme.dash()
         ),
-        _labels("ends", inner, _log_y("y:Q")),
-        _heading("width"),
+        labels("ends", inner, _log_y("y:Q")),
+        heading("width"),
     ]
     return assemble(alt.layer(*layers).properties(width=inner, height=tall, name="width"), theme.config())
 
@@ -632,8 +617,8 @@ def _lazy_spec(width: int) -> Spec:
             base.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
                 x=x, y=_log_y("theory:Q"), color=theme.ink("ink")
             ),
-            _labels(f"{data}_ends", across, _log_y("y:Q")),
-            _heading(data),
+            labels(f"{data}_ends", across, _log_y("y:Q")),
+            heading(data),
         ).properties(width=across, height=tall, name=data)
 
     return _panels(width, panel(left, "moved"), panel(right, "loss"))
@@ -763,7 +748,7 @@ def _one_spec(width: int) -> Spec:
         return alt.layer(
             alt.Chart(named(f"{data}_reach")).mark_point(opacity=0).encode(x=x, y=height("y:Q")),
             *_two_curves(x, height, data),
-            _heading(data),
+            heading(data),
         ).properties(width=each, height=tall, name=data)
 
     return _panels(width, panel("squared"), panel("entropy"))
