@@ -171,23 +171,50 @@ def config() -> dict[str, object]:
     }
 
 
-def print_config() -> dict[str, object]:
-    """The light ground for files: white, the light inks, the same sizes."""
+# Files. The font is shipped with the project, under a name of its own that no machine has already. (Vega
+# reads a name that ends in a digit, Source Sans 3, as a size, and then measures no text.)
+GROUNDS = ("white", "transparent", "dark")
+PAPERS = {
+    "white": PAGE["light"]["backgroundColor"],
+    "transparent": "",
+    "dark": PAGE["dark"]["backgroundColor"],
+}
+PRINT_FONT = "Layerwise Sans"
+PRINT_FONTS = f'"{PRINT_FONT}", "Source Sans", sans-serif'
+_PRINT_GRID = {"white": "#e3e4e6", "transparent": "#d9dadb", "dark": "#33373e"}
+
+
+def ground_inks(ground: str) -> list[str]:
+    """The inks on a ground of ``GROUNDS``, by slot; without a ground they are those of white."""
+    return [entry.dark if ground == "dark" else entry.light for entry in INKS]
+
+
+def print_config(ground: str = "white") -> dict[str, object]:
+    """The theme for files on a ground of ``GROUNDS``: its inks, the sizes of the screen, the shipped font."""
     merged = {key: dict(value) for key, value in config().items() if isinstance(value, dict)}
-    light = [entry.light for entry in INKS]
+    inks = ground_inks(ground)
     merged["axis"] |= {
-        "gridColor": "#e3e4e6",
+        "gridColor": _PRINT_GRID[ground],
         "domain": False,
         "ticks": False,
-        "labelColor": light[MUTED],
-        "titleColor": light[INK],
+        "labelColor": inks[MUTED],
+        "titleColor": inks[INK],
     }
-    merged["title"] |= {"color": light[INK]}
+    merged["title"] |= {"color": inks[INK], "subtitleColor": inks[MUTED]}
+    merged["text"] |= {"color": inks[INK]}
+    sequential = list(SEQUENTIAL[::-1] if ground == "dark" else SEQUENTIAL)
     return {
         **merged,
-        "font": '"Source Sans", "Source Sans 3", sans-serif',
-        "background": "#ffffff",
-        "range": {"category": light, "heatmap": list(SEQUENTIAL), "ramp": list(SEQUENTIAL)},
+        "font": PRINT_FONTS,
+        "background": PAPERS[ground] or "transparent",
+        "range": {
+            "category": inks,
+            "heatmap": sequential,
+            "ramp": sequential,
+            "diverging": list(DIVERGING),
+        },
+        "legend": {"labelColor": inks[MUTED], "titleColor": inks[INK]},
+        "header": {"labelColor": inks[INK], "titleColor": inks[INK]},
     }
 
 
