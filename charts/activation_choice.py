@@ -327,6 +327,7 @@ CHOICE_KNOBS = (
     Knob("target", "choice", "two classes", label="What it predicts", choices=tuple(OUTPUT)),
 )
 _QUESTION = {"hidden layer": "concern", "output layer": "target"}
+_ASKED = {"hidden layer": "what matters there", "output layer": "what it predicts"}
 
 
 def choice_knobs(values: Values) -> tuple[str, ...]:
@@ -368,7 +369,7 @@ def _spec(width: int) -> Spec:
 
 # Where the columns of the line stand, on a wide screen and on a phone, and how much of it a letter takes.
 _AT = ((0.0, 0.22, 0.62), (0.0, 0.48, 1.0))
-_LETTER = (0.0075, 0.023)
+_LETTER = (0.0095, 0.023)
 _EASE = np.array([0.0, 0.15, 0.5, 0.85, 1.0])
 
 
@@ -412,7 +413,7 @@ def _figure(values: Values) -> Figure:
         build=_spec,
         data={"nodes": rows(*nodes), "edges": rows(*edges)},
         title="Choosing an activation",
-        caption=f"The function is for a {role}; what matters: {picked}. Take {options[picked].take}.",
+        caption=f"Layer: {role}; {_ASKED[role]}: {picked}. Take {options[picked].take}.",
         alt="A line of decisions: what the layer is for, what matters there, and the function that follows.",
     )
 

@@ -380,7 +380,7 @@ def _difference_figure(
         ),
         key=(
             "Dots, and numbers beside the names: the largest absolute difference in the window, with its place. "
-            f"Gaps on the right: differences under "
+            f"Gaps on the logarithmic axis: differences under "
             f"{number(_FLOOR)}, exact zeros among them."
         ),
         alt="Left: differences between activation functions over z. Right: their absolute values on a logarithmic axis.",
@@ -806,7 +806,7 @@ _COLDEST, _HOTTEST = 0.05, 20.0
 @lru_cache(maxsize=16)
 def _softmax_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 150 if narrow else round((width - 290) * 0.58)
+    inner = width - 150 if narrow else round((width - 290) * 0.5)
     square = width - 90 if narrow else width - 290 - inner
     tall = 270 if narrow else 320
     x = alt.X(
@@ -837,14 +837,14 @@ def _softmax_spec(width: int) -> Spec:
     )  # fmt: skip
     line = alt.Y(
         "i:N", title=None, sort=None, scale=alt.Scale(paddingInner=0.04),
-        axis=alt.Axis(domain=False, ticks=False, labelFontSize=theme.TEXT_SIZE),
+        axis=alt.Axis(domain=False, ticks=False, labelFontSize=theme.TEXT_SIZE, labelPadding=6),
     )  # fmt: skip
     cells = alt.Chart(named("jacobian"))
     right = alt.layer(
         cells.mark_rect().encode(
             x=column, y=line, color=theme.color(), opacity=alt.Opacity("strength:Q", scale=None, legend=None)
         ),
-        cells.mark_text(fontSize=theme.TEXT_SIZE).encode(
+        cells.mark_text(fontSize=theme.SMALL_SIZE).encode(
             x=column, y=line, text="label:N", color=theme.ink("ink")
         ),
         _titles("jacobian"),

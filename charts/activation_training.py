@@ -427,7 +427,7 @@ def _sweep_spec(width: int) -> Spec:
     inner = width - 162 if narrow else round((width - 280) / 2)
     x = alt.X(
         "lr:Q", title="learning rate", scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(grid=False, labelExpr=theme.POWER),
+        axis=alt.Axis(grid=False, labelExpr=theme.POWER, labelPadding=9, labelSeparation=5),
     )  # fmt: skip
 
     def begin(y: alt.Y) -> tuple[Panel, Panel]:
@@ -445,9 +445,9 @@ def _sweep_spec(width: int) -> Spec:
     def panel(name: str) -> Panel:
         scale = alt.Scale(domain=[0, 1]) if name == "dead" else alt.Scale(type="log", nice=False)
         axis = (
-            alt.Axis(format="%")
+            alt.Axis(format="%", labelPadding=6)
             if name == "dead"
-            else alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID)
+            else alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, labelPadding=6)
         )
         y = alt.Y("y:Q", title=None, scale=scale, axis=axis)
         base = alt.Chart(named(name))
@@ -513,7 +513,7 @@ def _sweep(
 
 
 def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: float) -> list[Block]:
-    """Draw a sweep and say what it shows; ``chosen`` is the rate of the run above it."""
+    """Draw a sweep and say what it shows; ``chosen`` is the rate of the run shown alone."""
     lr = sweep.lr
     finite = sweep.diverged_at < 0
     diverged = ~(finite & (sweep.loss <= sweep.start_loss))
@@ -553,7 +553,7 @@ def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: f
             "dead": rows(*dead_parts),
             "loss": rows(lr=lr, y=shown_loss, every=every, line="median loss", slot=np.int8(hue)),
             "diverged": region,
-            "here": rows(lr=[min(max(chosen, lr[0]), lr[-1])], label="the run above", shown=inside),
+            "here": rows(lr=[min(max(chosen, lr[0]), lr[-1])], label="chosen rate", shown=inside),
             "dead_ends": rows(
                 y=spread(np.array([end for end, _, _ in ends]), 0.08, 0.0, 1.0),
                 line=[name for _, name, _ in ends],
@@ -570,7 +570,7 @@ def _sweep_blocks(sweep: LearningRateSweep, hidden: str, setting: str, chosen: f
             ),
         },
         title=f"Dead {hidden} units against the learning rate",
-        caption=f"{setting}, {_STEPS} steps at each of {lr.size} rates, seeds 0 to 2; the run above at {number(chosen)}.",
+        caption=f"{setting}, {_STEPS} steps at each of {lr.size} rates, seeds 0 to 2; chosen rate {number(chosen)}.",
         key=(
             "Dead: the slope is exactly 0 at every point of the data; mean over the seeds whose run stays finite. Dots: "
             "all of them do; rings: one or two do. In the median a run that overflows has the highest loss. Red: at least half "
@@ -763,7 +763,12 @@ def _side_by_side_spec(width: int, panels: int) -> Spec:
         bind=alt.binding_range(min=0, max=_EPOCHS, step=_RECORD_EVERY, name="Epoch "),
     )
     present = "datum.epoch <= now && now < datum.until"
-    x = alt.X("epoch:Q", title="epoch", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(grid=False))
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(nice=False, zero=True),
+        axis=alt.Axis(grid=False, labelPadding=6),
+    )
     y = alt.Y(
         "loss:Q",
         title=None,
@@ -916,8 +921,9 @@ def _train_figure(
         caption=caption,
         key=(
             "Pictures: the class a network gives to each place, the stronger the surer, with the share of points it has "
-            f"right. Losses above {number(_HIGHEST)} are not drawn. Move the epoch below."
+            f"right. Losses above {number(_HIGHEST)} are not drawn."
         ),
+        hint="The slider moves the pictures through the epochs.",
         alt=(
             "Left: cross-entropy against the epoch, one line a function. Right: for each function a picture of the "
             "classes it gives to the plane at one epoch, with the data."

@@ -116,7 +116,11 @@ def _settings(name: str, values: Values) -> dict[str, float]:
 
 
 _PANELS = ("value", "slope", "curvature")
-_PATCH = "M-0.62,-0.28h1.24v0.56h-1.24Z"  # clears the ground below a number
+_PEAK_SIZE = theme.SMALL_SIZE + 0.5
+_ABOVE = 9  # pixels that a number stands above its place
+_SMALLEST = (195, 264)  # pixels of the smallest panel, its padding left out
+_CELL = 3  # pixels by which the room in it is counted
+_CROSSED = 9.0  # pixels that a number may stand further away for every cell of a line it then leaves free
 
 
 @lru_cache(maxsize=32)
@@ -130,7 +134,7 @@ def _spec_with_curvature(width: int) -> Spec:
 
 
 def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
-    narrow = width < NARROW
+    narrow = width < NARROW * len(columns) / 2
     inner = width - 145 if narrow else round(width / len(columns) - 165)
     tall = 300 if narrow else 410
     cursor = alt.param(
@@ -167,12 +171,21 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
             )
         if name == "slope":
             layers += [
-                alt.Chart(named("peaks"))
-                .mark_point(filled=True, shape=_PATCH, size=620, yOffset=-9, opacity=0.85, clip=True)
-                .encode(x=x, y=alt.Y("height:Q"), color=theme.ink("paper")),
-                alt.Chart(named("peaks"))
-                .mark_text(dy=-9, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600, clip=True)
-                .encode(x=x, y=alt.Y("height:Q"), text="label:N", color=theme.color()),
+                # The ground's color around the letters, so that no line crosses them out.
+                *(
+                    alt.Chart(named("peaks"))
+                    .mark_text(
+                        dy=-_ABOVE,
+                        fontSize=_PEAK_SIZE,
+                        fontWeight=600,
+                        clip=True,
+                        filled=filled,
+                        strokeWidth=0 if filled else 4,
+                        strokeJoin="round",
+                    )
+                    .encode(x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text="label:N", color=color)
+                    for filled, color in ((False, theme.ink("paper")), (True, theme.color()))
+                ),
                 alt.Chart(named("flat"))
                 .mark_rect(clip=True)
                 .encode(
@@ -226,8 +239,12 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                 color=theme.color(),
             ),
             alt.Chart(named("titles"))
+            .transform_calculate(
+                title=f"datum.{name}"
+                + ("" if name != columns[0] else " + '; numbers at z = ' + format(cursor, '.2~f')")
+            )
             .mark_text(align="left", baseline="bottom", clip=False, fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
+            .encode(x=alt.value(0), y=alt.value(-8), text="title:N", color=theme.ink("ink")),
         ]
         return (
             alt.layer(alt.layer(*layers), alt.layer(*names))
@@ -425,8 +442,9 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         slot=theme.MUTED, dash=0,
     )  # fmt: skip
     nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, name="", slot=theme.MUTED, shown=False, label="",
-        note="", low=0.0, high=0.0, bottom=0.0, top=0.0, **{f"{column}_label": 0.0 for column in _PANELS},
+        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, label_z=0.0, label_height=0.0, name="",
+        slot=theme.MUTED, shown=False, label="", note="", low=0.0, high=0.0, bottom=0.0, top=0.0,
+        **{f"{column}_label": 0.0 for column in _PANELS},
     )  # fmt: skip
     inner = "z" if w == 1 else f"{number(w)}z"
     front = ["" if w == 1 else f"{number(w**k)} · " for k in (1, 2)]
@@ -447,8 +465,8 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
             "peaks": rows(
                 z=[z for z, _, _ in peaks],
                 slot=[STYLES[name].slot for *_, name in peaks],
-                label=_peak_labels(peaks),
-                height=_lifted([(z, slope) for z, slope, _ in peaks], 0.05 * (highs[1] - lows[1])),
+                height=[height for _, height, _ in peaks],
+                **_peak_labels(peaks, curves, lows[1], highs[1], floor),
             )
             if peaks
             else nothing,
@@ -476,25 +494,72 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
     )
 
 
-def _peak_labels(peaks: Sequence[tuple[float, float, str]]) -> list[str]:
-    """Write the largest slopes, with the name where another peak has the same color."""
+def _peak_labels(
+    peaks: Sequence[tuple[float, float, str]],
+    curves: Mapping[str, _Curve],
+    low: float,
+    high: float,
+    floor: float,
+) -> Part:
+    """Write the largest slopes, each near its peak where the fewest lines pass, the dashed one and other labels included.
+
+    A name goes with it where another peak has the same color. Room is counted on the smallest panel there is; on a
+    larger one the same place is as free.
+
+    Args:
+        peaks: z, largest slope and name of each.
+        curves: all functions of the panel.
+        low: smallest slope in the panel.
+        high: largest slope in the panel.
+        floor: lowest place of the panel.
+
+    Returns:
+        columns label, label_z and label_height, a number a peak.
+    """
     slots = [STYLES[name].slot for *_, name in peaks]
-    return [
+    labels = [
         f"{name} {number(slope)}" if slots.count(slot) > 1 else number(slope)
         for (_, slope, name), slot in zip(peaks, slots, strict=True)
     ]
-
-
-def _lifted(peaks: Sequence[tuple[float, float]], gap: float) -> list[float]:
-    """Return the heights of the numbers above peaks (z, height): up where one would stand on another beside it."""
-    placed: dict[int, float] = {}
-    for i in sorted(range(len(peaks)), key=lambda i: peaks[i][1]):
-        z, height = peaks[i]
-        for other, taken in sorted(placed.items(), key=lambda place: place[1]):
-            if abs(z - peaks[other][0]) < _REACH / 5 and abs(height - taken) < gap:
-                height = taken + gap
-        placed[i] = height
-    return [placed[i] for i in range(len(peaks))]
+    wide, tall = _SMALLEST
+    scale = tall / (high - floor)  # pixels a unit of slope
+    rows_down, rows_across = (tall + 2 * _ABOVE) // _CELL, wide // _CELL
+    taken = np.zeros((rows_down, rows_across))
+    for curve in curves.values():
+        seen = np.isfinite(curve.slope)
+        across = (curve.z[seen] + _REACH) / (2 * _REACH) * wide
+        down = (high - curve.slope[seen]) * scale + 2 * _ABOVE
+        way = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(across), np.diff(down)))])
+        along = np.arange(0.0, way[-1], _CELL / 2)
+        row, column = (
+            (np.interp(along, way, part) / _CELL).astype(int).clip(0, most - 1)
+            for part, most in ((down, rows_down), (across, rows_across))
+        )
+        taken[row, column] = 1.0
+    taken[:, int((_CURSOR + _REACH) / (2 * _REACH) * rows_across)] = 1.0
+    placed = []
+    for (z, slope, _), label in zip(peaks, labels, strict=True):
+        across, down = (z + _REACH) / (2 * _REACH) * wide, (high - slope) * scale + _ABOVE
+        long = min(round(_PEAK_SIZE * (0.56 * len(label) + 0.4) / _CELL), rows_across)
+        deep = round(1.2 * _PEAK_SIZE / _CELL)
+        sums = np.pad(taken, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        hits = sums[deep:, long:] - sums[:-deep, long:] - sums[deep:, :-long] + sums[:-deep, :-long]
+        hits = hits[: int((high - low) * scale / _CELL) - deep + 2 * _ABOVE // _CELL]
+        middle_down, middle_across = (
+            (np.arange(count) + size / 2) * _CELL
+            for count, size in zip(hits.shape, (deep, long), strict=True)
+        )
+        away = np.hypot(middle_down[:, None] - down, middle_across - across)
+        i, j = np.unravel_index(np.argmin(away + _CROSSED * hits), hits.shape)
+        taken[i : i + deep, j : j + long] = 4.0  # a text over a text is worse than over a line
+        placed.append(
+            (middle_across[j] / wide * 2 * _REACH - _REACH, high - (middle_down[i] - _ABOVE) / scale)
+        )
+    return {
+        "label": labels,
+        "label_z": [at for at, _ in placed],
+        "label_height": [min(height, high) for _, height in placed],
+    }
 
 
 def _kink_note(name: str, values: Values, z: float, slope: float) -> str:

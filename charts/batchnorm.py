@@ -175,9 +175,9 @@ def _layout(values: Values) -> tuple[Group, ...]:
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 160 if narrow else round((width - 296) * 0.64)
-    right = width - 160 if narrow else width - 296 - left
-    tall = 176
+    left = width - 124 if narrow else round((width - 296) * 0.64)
+    right = width - 124 if narrow else width - 296 - left
+    tall = 146 if narrow else 176
 
     # The axis keeps clear of the lowest label of the vertical one, which would run into its first.
     step = alt.X(
@@ -280,7 +280,7 @@ def _spec(width: int) -> Spec:
     ).properties(width=right, height=tall, name="margin")
 
     if narrow:
-        grid: Panel = alt.vconcat(mean, output, margin, variance, spacing=40)
+        grid: Panel = alt.vconcat(mean, output, margin, variance, spacing=24)
     else:
         grid = alt.hconcat(
             alt.vconcat(mean, output, spacing=40), alt.vconcat(variance, margin, spacing=40), spacing=36
@@ -374,7 +374,7 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         if panel == "output":
             low, high = _widened(min(low, float(placed.min())), max(high, float(placed.max())))
         at = np.array([float(frame[column].iloc[-1]) for column, _ in lines.values()])
-        places = spread(at, 0.1 * (high - low), low, high)
+        places = spread(at, 0.11 * (high - low), low, high)
         labels += [
             (panel, label, y, theme.SLOTS[use])
             for (label, (_, use)), y in zip(lines.items(), places, strict=True)

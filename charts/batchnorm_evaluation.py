@@ -331,7 +331,7 @@ def _stored_spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 170 if narrow else round((width - 330) * 0.46)
     right = width - 80 if narrow else (width - 330 - left) // 2
-    tall = 230 if narrow else 260
+    tall = 170 if narrow else 260
 
     def heading(name: str) -> Panel:
         return (
@@ -455,7 +455,7 @@ def _stored_figure(look: _Looked, recalibrated: bool, steps: int, setting: str) 
                 )
             ),
             "curve_ends": rows(
-                y=spread(np.array([float(y[-1]) for _, y, *_ in shown]), 0.075, 0.0, 1.0),
+                y=spread(np.array([float(y[-1]) for _, y, *_ in shown]), 0.085, 0.0, 1.0),
                 label=[name for name, *_ in shown],
                 slot=[theme.SLOTS[use] for _, _, use, _, _ in shown],
                 shown=True,

@@ -190,6 +190,7 @@ _MEMBER = (
     f"{_POINTED} ? hover['g' + datum.kind][0] == datum.mine || hover.channel[0] == datum.row : datum.start"
 )
 _HERE = f"{_POINTED} ? hover.cell[0] == datum.cell : datum.here"
+_TWO_DIGITS = 30  # pixels of a cell that holds two of them
 _PAD = 12  # pixels around a view that holds all its marks itself
 
 
@@ -228,7 +229,7 @@ def _cells_spec(width: int) -> Spec:
         .transform_calculate(
             x1="datum.x0 + datum.wide - 1", y1="datum.y0 + datum.tall - 1",
             xm="datum.x0 + datum.wide / 2 - 0.5", ym="datum.y0 + datum.tall / 2",
-            written=f"replace(format(datum.value, '{'.1f' if narrow else '.2f'}'), '-', '−')",
+            written=f"replace(format(datum.value, '{'.1f' if at.large < _TWO_DIGITS else '.2f'}'), '-', '−')",
         )
     )  # fmt: skip
     box = {"x": x("x0"), "x2": "x1:Q", "y": y("y0"), "y2": "y1:Q"}
@@ -523,9 +524,10 @@ def _invariance_spec(width: int) -> Spec:
     width -= _PAD
     left = 0 if narrow else 230
     step = (width - left) / len(_ALL)
+    close = step < 76  # the names do not fit side by side
     pitch = 40 if narrow else 27
     box = 22
-    top = 118 if narrow else 36
+    top = 118 if close else 36
     height = top + pitch * (len(CHANGES) + 1)
     x_scale, y_scale = alt.Scale(domain=[0, width], nice=False), alt.Scale(domain=[height, 0], nice=False)
 
@@ -548,7 +550,7 @@ def _invariance_spec(width: int) -> Spec:
     )
     heads = alt.Chart(named("heads")).transform_calculate(
         xh=f"{left} + {step} * (datum.column + 0.5) - 1",
-        yh=f"{top - 8} - {0 if narrow else 13} * datum.folds",
+        yh=f"{top - 8} - {0 if close else 13} * datum.folds",
     )
     layers = [
         cells.mark_rect().encode(
@@ -566,18 +568,18 @@ def _invariance_spec(width: int) -> Spec:
             ],
         ),
         cells.mark_text(baseline="middle", fontSize=10 if narrow else theme.SMALL_SIZE).encode(
-            x=x("xm"), y=y("ym"), text=f"{'brief' if narrow else 'written'}:N", color=theme.ink("ink")
+            x=x("xm"), y=y("ym"), text=f"{'brief' if close else 'written'}:N", color=theme.ink("ink")
         ),
         changes.mark_text(
             align="left", baseline="bottom" if narrow else "middle", fontSize=theme.SMALL_SIZE
         ).encode(x=alt.value(0), y=y("yl"), text="change:N", color=theme.ink("ink")),
         heads.mark_text(
-            align="left" if narrow else "center",
-            baseline="middle" if narrow else "bottom",
-            angle=270 if narrow else 0,
+            align="left" if close else "center",
+            baseline="middle" if close else "bottom",
+            angle=270 if close else 0,
             lineBreak="\n",
             fontSize=theme.SMALL_SIZE,
-        ).encode(x=x("xh"), y=y("yh"), text=f"{'name' if narrow else 'folded'}:N", color=theme.color()),
+        ).encode(x=x("xh"), y=y("yh"), text=f"{'name' if close else 'folded'}:N", color=theme.color()),
     ]
     return assemble(alt.layer(*layers).properties(width=width, height=height), theme.config())
 
@@ -649,7 +651,7 @@ def _invariance_figure(
         title="What each normalization leaves unchanged",
         caption=(
             f"A drawn layer with {CHANNELS} units, seed {values['seed']}, γ 1, β 0, ε 0, {groups} "
-            f"{'group' if groups == 1 else 'groups'} in GroupNorm; unchanged: by at most {number(INVARIANT)}."
+            f"{'group' if groups == 1 else 'groups'} in GroupNorm; unchanged (same): by at most {number(INVARIANT)}."
         ),
         key="Blue: the output stays as it was. Numbers: its largest change over its largest value.",
         alt="Changes of inputs and weights in rows, normalizations in columns, and by how much the output changes.",
@@ -706,7 +708,9 @@ def _scale_spec(width: int) -> Spec:
             "a:Q",
             title="factor a of the weights",
             scale=alt.Scale(type="log", nice=False),
-            axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
+            axis=alt.Axis(
+                labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, values=[0.1, 1, 10, 100], labelPadding=8
+            ),
         )
         scale = alt.Scale(type="log", nice=False)
         axis = alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID)

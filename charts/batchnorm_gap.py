@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import altair as alt
 import contourpy
@@ -111,6 +111,13 @@ def _ten_percent() -> Panel:
     )
 
 
+# On which side of its place a name stands.
+_SIDES: tuple[tuple[str, Literal["left", "right"], int], ...] = (
+    ("after", "left", 8),
+    ("before", "right", -8),
+)
+
+
 def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
     """Build a map over batch size and the axis ``across``, and beside it a cut through the map."""
     narrow = width < NARROW
@@ -168,7 +175,8 @@ def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
         _heading("titles", "ground"),
     ).properties(width=left, height=tall, name="ground")
 
-    at = alt.X(**_log("level", title, across, tickCount=6))
+    decades = [10.0**k for k in range(round(math.log10(across[0])), math.floor(math.log10(across[1])) + 1)]
+    at = alt.X(**_log("level", title, across, values=decades))  # there is no room for 2 and 5
     parts, measured = alt.Chart(named("parts")), alt.Chart(named("measured"))
     cut = alt.layer(
         _ten_percent(),
@@ -180,9 +188,12 @@ def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
         measured.mark_point(filled=True, size=theme.DOT, opacity=1).encode(
             x=at, y=alt.Y("theory:Q"), color=theme.ink("ink")
         ),
-        alt.Chart(named("ends"))
-        .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-        .encode(x=at, y=_gap_y(), text="label:N", color=theme.color(), opacity=theme.SHOWN),
+        *(
+            alt.Chart(named("ends"))
+            .mark_text(align=align, dx=dx, fontSize=theme.SMALL_SIZE + 0.5)
+            .encode(x=at, y=_gap_y(), text=f"{side}:N", color=theme.color(), opacity=theme.SHOWN)
+            for side, align, dx in _SIDES
+        ),
         _heading("titles", "cut"),
     ).properties(width=right, height=small, name="cut")
     both = alt.vconcat(ground, cut, spacing=40) if narrow else alt.hconcat(ground, cut, spacing=50)
@@ -422,6 +433,12 @@ def _map_figure(
     )
     for k, place in zip(edge, placed, strict=True):
         marks[k]["gap"] = math.exp(place)
+    for mark in marks:
+        # A name within the panel keeps off the upright rule: it takes up to a sixth of the axis.
+        ahead = math.log(here[1] / mark["level"]) / math.log(domain[1] / domain[0])
+        back = mark["level"] < 0.97 * domain[1] and -0.02 <= ahead < 1 / 6
+        label = mark.pop("label")
+        mark |= {"after": "" if back else label, "before": label if back else ""}
     cell_sizes, cell_levels, cell_gap = cells
     return Figure(
         name=name,
@@ -798,7 +815,7 @@ def _curves_spec(width: int) -> Spec:
     tall = 240 if narrow else 330
 
     def panel(name: str) -> Panel:
-        x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6))
+        x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6, labelSeparation=4))
         base = alt.Chart(named(name))
         return alt.layer(
             alt.Chart(named("span")).mark_point(opacity=0).encode(y=_gap_y()),
@@ -983,7 +1000,7 @@ def _sorted_spec(width: int) -> Spec:
     left = width - 130 if narrow else round((width - 332) * 0.46)
     right = width - 206 if narrow else width - 332 - left
     tall, high = (220, 320) if narrow else (340, 340)
-    x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6))
+    x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6, labelSeparation=4))
     lines = alt.Chart(named("lines"))
     by_step = alt.layer(
         alt.Chart(named("span")).mark_point(opacity=0).encode(y=_gap_y()),

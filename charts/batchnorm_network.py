@@ -224,7 +224,7 @@ def _rates_spec(width: int) -> Spec:
         mine = f"datum.panel == '{name}'"
         x = alt.X(
             "x:Q", title=_PANELS[name], scale=alt.Scale(type="log", nice=False, padding=9),
-            axis=alt.Axis(grid=False, labelExpr=theme.POWER),
+            axis=alt.Axis(grid=False, labelExpr=theme.POWER, tickCount=4, labelSeparation=6),
         )  # fmt: skip
         y = alt.Y("y:Q", title=None, scale=alt.Scale(type="log", nice=False, padding=8), axis=_log_axis(tall))
         runs = alt.Chart(named("runs")).transform_filter(mine)
@@ -587,7 +587,7 @@ def _layers_spec(width: int) -> Spec:
     narrow = width < NARROW
     inner = width - 62 if narrow else round((width - 270) * 0.29)
     last = width - 138 if narrow else width - 270 - 2 * inner
-    tall = 220 if narrow else 270
+    tall = 170 if narrow else 270
     now = alt.param(name="now", value=STEPS, bind=alt.binding_range(min=0, max=STEPS, step=1, name="Step "))
     present = "datum.step <= now && now < datum.until"
     x = alt.X("layer:Q", title="hidden layer", scale=alt.Scale(nice=False, zero=False),
@@ -624,7 +624,7 @@ def _layers_spec(width: int) -> Spec:
         ).properties(width=inner, height=tall, name=name)
 
     step = alt.X("step:Q", title="updates", scale=alt.Scale(type="log", nice=False, padding=6),
-                 axis=alt.Axis(grid=False, labelExpr=theme.POWER))  # fmt: skip
+                 axis=alt.Axis(grid=False, labelExpr=theme.POWER, labelSeparation=6))  # fmt: skip
     far = alt.Y(
         "drift:Q", title=None, scale=alt.Scale(type="log", nice=False, padding=6), axis=_log_axis(tall)
     )
@@ -746,7 +746,7 @@ def _layers_figure(found: Layers, setting: _Setting) -> Figure:
             "window": rows(drift=[low, high]),
             "instants": rows(step=np.maximum(recorded, 1), until=until),
             "drift_ends": rows(
-                drift=_apart([ends[kind] for kind in _KINDS], 0.07, low, high),
+                drift=_apart([ends[kind] for kind in _KINDS], 0.085, low, high),
                 label=[name for _, name in _KINDS.values()],
                 slot=[style.slot for style in _KIND_STYLES.values()],
             ),
@@ -762,9 +762,9 @@ def _layers_figure(found: Layers, setting: _Setting) -> Figure:
         key=(
             "Bars: 5% to 95%, darker 25% to 75%, line: median. Thick lines: deepest hidden layer, thin ones: the others. "
             "z = aW + b; y: normalized, scaled by γ and shifted by β. Where distributions reach beyond "
-            f"{number(_LINEAR)} their axis is logarithmic away from 0; nothing above {number(_FARTHEST)} is drawn. Move the "
-            "step below."
+            f"{number(_LINEAR)} their axis is logarithmic away from 0; nothing above {number(_FARTHEST)} is drawn."
         ),
+        hint="Move the step below the figure.",
         alt=(
             "Quantiles of what the activation gets in every hidden layer at one step, without and with BN. How far the means "
             "of units have moved since the start, against the step."
@@ -867,7 +867,7 @@ _MEASURES = ("loss", "shift", "beta")
 def _smoothness_spec(width: int) -> Spec:
     narrow = width < NARROW
     inner = width - 130 if narrow else round((width - 3 * 118 - 48) / 3)
-    tall = 200 if narrow else 260
+    tall = 160 if narrow else 260
 
     def panel(name: str) -> Panel:
         # The first updates matter most: the root of the step gives them room, and has a place for 0.
@@ -952,7 +952,7 @@ def _smoothness_figure(found: Mapping[bool, NetworkSmoothness], setting: _Settin
         extra = [edge] if name == "beta" else [1.0] if name == "shift" else [COIN]
         bottom, top = _window(mine, *extra)
         reach.append({"panel": name, "y": [bottom, top]})
-        placed = _apart([*last[name].values(), *extra], 0.07, bottom, top)
+        placed = _apart([*last[name].values(), *extra], 0.09, bottom, top)
         ends.append(
             {"panel": name, "y": placed[:2], "label": [_NAMES[k] for k in _BOTH],
              "slot": [_STYLES[k].slot for k in _BOTH]}

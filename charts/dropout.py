@@ -368,7 +368,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
         ),
         key=(
             "Orange: training outputs over masks, triangle at their mean. Blue: evaluation. Dots: normal density with "
-            "the mean and variance of the closed form, but none over a few separate outputs or a hump of a few pixels."
+            "the mean and variance of the closed form, but none over a few separate outputs or a hump too narrow for them."
         ),
         alt="Six ways to use dropout, one a row: histogram of training outputs, and where evaluation lies.",
         ghosts={"ghost": "means"},

@@ -81,7 +81,7 @@ def _spec(width: int) -> Spec:
         "count:Q",
         title="masks",
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(grid=False, format="~s", offset=6),
+        axis=alt.Axis(grid=False, format="~s", offset=6, tickCount=3),
     )
 
     def panel(name: str) -> Panel:

@@ -95,7 +95,7 @@ def _heading(name: str) -> Panel:
 
 
 def _side(panels: Sequence[Panel], narrow: bool, spacing: int = 24) -> Spec:
-    joined: Panel = alt.vconcat(*panels, spacing=44) if narrow else alt.hconcat(*panels, spacing=spacing)
+    joined: Panel = alt.vconcat(*panels, spacing=30) if narrow else alt.hconcat(*panels, spacing=spacing)
     return assemble(joined.resolve_scale(color="shared"), theme.config())
 
 
@@ -641,7 +641,7 @@ def _variants_spec(width: int) -> Spec:
     margin = 96
     count = len(_PANELS)
     inner = width - margin - 26 if narrow else (width - margin - 22 * (count - 1) - 90) // count
-    height = 150 if narrow else 210
+    height = 124 if narrow else 210
     y = alt.Y("row:Q", axis=None, scale=alt.Scale(domain=[len(DROPOUT_VARIANTS) - 0.4, -0.6], nice=False))
 
     def panel(name: str, labelled: bool) -> Panel:

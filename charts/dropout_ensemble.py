@@ -107,7 +107,7 @@ def _ends(data: str, x: int, y: alt.Y) -> Panel:
 def _passes_axis() -> alt.X:
     return alt.X(
         "passes:Q", title="passes T", scale=alt.Scale(type="log", domain=[1, _MOST], nice=False),
-        axis=alt.Axis(grid=False, labelExpr=theme.POWER),
+        axis=alt.Axis(grid=False, labelExpr=theme.POWER, tickCount=3),
     )  # fmt: skip
 
 
@@ -344,8 +344,8 @@ def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> 
             f"T = {_count(passes)}; rms over {_RUNS} runs; seed {seed}."
         ),
         key=(
-            "Bars: probability of the networks by what they answer. Right, bold: root mean square error of the mean of T "
-            "passes; thin: the run on the left, at the lower edge where it is nearer; dots: sd/√T."
+            "Bars: probability of the networks by what they answer. Distance, bold: root mean square error of the mean of T "
+            "passes; thin: the run whose mean is marked, at the lower edge where it is nearer; dots: sd/√T."
         ),
         alt=(
             "Histogram of one class's probability over all masked networks with four averages below it; right, the error of "
@@ -548,11 +548,11 @@ def _masks_figure(units: int, p: float, passes: int, seed: int) -> Figure:
         },
         title="Which masks are drawn",
         caption=(
-            f"{_counted_units(units)}, {_rates(p)}, T = {_count(passes)}; right, mean over {_RUNS} runs; seed {seed}."
+            f"{_counted_units(units)}, {_rates(p)}, T = {_count(passes)}; distinct masks: mean over {_RUNS} runs; seed {seed}."
         ),
         key=(
-            "Bars: share of the masks drawn; dots: binomial. Right, bold: distinct masks, mean over the runs; thin: the run "
-            "on the left; dots: theory. Effective: 2 to the power of the mask's entropy in bits."
+            "Bars: share of the masks drawn; dots: binomial. Distinct masks, bold: mean over the runs; thin: the run whose "
+            "masks are counted; dots: theory. Effective: 2 to the power of the mask's entropy in bits."
         ),
         alt="Histogram of kept units with the binomial, left; distinct masks against the number drawn, right.",
     )
@@ -661,11 +661,11 @@ def _best_figure(units: int, p: float, seed: int) -> Figure:
         },
         title="The most masks, and the least error",
         caption=(
-            f"{_counted_units(units)}, rule at {_rates(p)}. Right: linear regression with dropout on as many orthogonal "
+            f"{_counted_units(units)}, rule at {_rates(p)}. Squared error: linear regression with dropout on as many orthogonal "
             f"inputs, minimized over all {_count(2**units)} masks at once; signal 1, noise variance {number(_NOISE**2)}; mean "
             f"over {_count(_SETS)} training sets, p_drop 0 to {number(_RATES[-1])} at {len(_RATES)} values; seed {seed}."
         ),
-        key="Large dots: the highest point, left; the least error, right. Small dots: theory.",
+        key="Large dots: the most masks; the least error. Small dots: theory.",
         alt="Effective number of masks against p, left; test error against p for three sizes of the training set, right.",
     )
 

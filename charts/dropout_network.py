@@ -104,8 +104,8 @@ def _run(hidden: tuple[int, ...], activation: str, p: float, input_p: float, see
 @lru_cache(maxsize=16)
 def _masks_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 70 if narrow else (width - 96) // 2
-    tall = 330
+    inner = width - 50 if narrow else (width - 96) // 2
+    tall = 270 if narrow else 330
     now = alt.param(
         name="now", value=1, bind=alt.binding_range(min=0, max=STEPS, step=1, name="Training step ")
     )
@@ -176,8 +176,8 @@ def _masks_spec(width: int) -> Spec:
             ),
         ).properties(width=inner, height=tall, name=name)  # fmt: skip
 
-    low = 150
-    out = width - 190 if narrow else inner - 104
+    low = 130 if narrow else 150
+    out = width - 160 if narrow else inner - 104
     count = width - 84 if narrow else inner - 72
     step = alt.X("step:Q", title="training step; 0: evaluation",
                  scale=alt.Scale(domain=[-0.8, STEPS + 0.8], nice=False),
@@ -223,7 +223,7 @@ def _masks_spec(width: int) -> Spec:
     both = (network("forward", "flow", "flow_scale"), network("backward", "gradient", "gradient_scale"))
     below = (outputs, kept)
     every: Panel = (
-        alt.vconcat(*below, *both, spacing=36)  # the networks next to the slider, which stands below
+        alt.vconcat(*below, *both, spacing=24)  # the networks next to the slider, which stands below
         if narrow
         else alt.vconcat(alt.hconcat(*both), alt.hconcat(*below, spacing=28), spacing=30)
     )

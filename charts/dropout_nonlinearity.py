@@ -666,7 +666,8 @@ def _all_spec(width: int) -> Spec:
     room = width - names - digits - 40 if narrow else width - names - 2 * digits - 78
     left = room if narrow else round(room * 0.6)
     right = room if narrow else room - left
-    tall = round(_ROW * (len(ACTIVATIONS) + 1))
+    pitch = 14.5 if narrow else _ROW
+    tall = round(pitch * (len(ACTIVATIONS) + 1))
     y = alt.Y(
         "row:Q", axis=None, scale=alt.Scale(domain=[-1.6, len(ACTIVATIONS) - 0.4], reverse=True, nice=False)
     )
@@ -695,12 +696,20 @@ def _all_spec(width: int) -> Spec:
             .encode(x=alt.value(inner), y=alt.value(-8), text="gap:N", color=theme.ink("muted"))
         )
 
+    def zero(x: alt.X) -> Panel:
+        """Draw the rule at 0 over the rows, short of the words above them."""
+        return (
+            alt.Chart(named("zero"))
+            .mark_rule(strokeWidth=0.8)
+            .encode(x=x, y=alt.value(0.9 * pitch), y2=alt.value(tall), color=theme.ink("muted"))
+        )
+
     value = alt.X(
         "value:Q", title="mean output of the unit", scale=alt.Scale(zero=True), axis=alt.Axis(grid=False)
     )
     unit = alt.layer(
         lines(),
-        alt.Chart(named("zero")).mark_rule(strokeWidth=0.8).encode(x=value, color=theme.ink("muted")),
+        zero(value),
         alt.Chart(named("between")).mark_rule(strokeWidth=2).encode(
             x=value, x2="end:Q", y=y, color=theme.ink("faint")
         ),
@@ -716,7 +725,7 @@ def _all_spec(width: int) -> Spec:
     )
     layer = alt.layer(
         lines(),
-        alt.Chart(named("zero")).mark_rule(strokeWidth=0.8).encode(x=shift, color=theme.ink("muted")),
+        zero(shift),
         alt.Chart(named("layer")).mark_rule(strokeWidth=2).encode(
             x=shift, x2="end:Q", y=y, color=theme.ink("faint")
         ),

@@ -422,7 +422,7 @@ def _error_spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 120 if narrow else round((width - 230) * 0.6)
     right = width - 75 if narrow else width - 230 - left
-    tall = 290 if narrow else 330
+    tall = 240 if narrow else 330
     x = _rate_axis()
     y = alt.Y(
         "error:Q",
@@ -481,7 +481,7 @@ def _error_spec(width: int) -> Spec:
         _heading("weights"),
     ).properties(width=right, height=tall, name="weights")
     both: Panel = (
-        alt.vconcat(errors, weights, spacing=50) if narrow else alt.hconcat(errors, weights, spacing=40)
+        alt.vconcat(errors, weights, spacing=36) if narrow else alt.hconcat(errors, weights, spacing=40)
     )
     return assemble(both.resolve_scale(color="shared"), theme.config())
 
@@ -555,7 +555,7 @@ def _error_figure(run: _Errors, n: int, noise: float, width: int, p: float, seed
         ),
         key=(
             "All errors are measured in evaluation, with all units. Lines: mean over the seeds; bands: lowest to highest. "
-            "Training errors count against the labels as told. Right: all seeds together, gray without dropout."
+            "Training errors count against the labels as told. Weights: all seeds together, gray without dropout."
         ),
         alt="Training and test error against p_drop, left; histogram of the outgoing weights with and without dropout, right.",
     )  # fmt: skip
@@ -720,7 +720,7 @@ def _map_spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 85 if narrow else round((width - 260) * 0.62)
     right = width - 150 if narrow else width - 260 - left
-    tall = 320 if narrow else 350
+    tall = 280 if narrow else 350
     columns, lines_of = [f"{rate:g}" for rate in _MAP_RATES], [str(n) for n in _MAP_POINTS]
 
     def ruled(labels: list[str]) -> dict[str, Any]:
@@ -756,8 +756,8 @@ def _map_spec(width: int) -> Spec:
         .encode(x=x, x2="east:Q", y=y, y2="north:Q", color=theme.ink("ink"), opacity=theme.SHOWN),
         cells.mark_text(fontSize=theme.SMALL_SIZE + (0 if narrow else 1), fontWeight=600)
         .encode(x=x, y=y, text="sure:N", color=theme.ink("ink")),
-        cells.mark_text(fontSize=theme.SMALL_SIZE + (0 if narrow else 1))
-        .encode(x=x, y=y, text="unsure:N", color=theme.ink("muted")),
+        cells.mark_text(fontSize=theme.SMALL_SIZE + (0 if narrow else 1), opacity=0.75)
+        .encode(x=x, y=y, text="unsure:N", color=theme.ink("ink")),
         _heading("map"),
     ).properties(width=left, height=tall, name="map")  # fmt: skip
     points = alt.X(
@@ -790,7 +790,7 @@ def _map_spec(width: int) -> Spec:
         .encode(x=alt.value(right), y=error, text="label:N", color=theme.color()),
         _heading("lines"),
     ).properties(width=right, height=tall, name="lines")
-    both: Panel = alt.vconcat(grid, curves, spacing=50) if narrow else alt.hconcat(grid, curves, spacing=40)
+    both: Panel = alt.vconcat(grid, curves, spacing=36) if narrow else alt.hconcat(grid, curves, spacing=40)
     return assemble(both.resolve_scale(color="shared", opacity="independent"), theme.config())
 
 
@@ -865,7 +865,7 @@ def _map_figure(found: _Map, noise: float, width: int, seed: int) -> Figure:
         ),
         key=(
             "Blue: fewer errors with dropout, orange: more. Bold and outlined: the 95% interval of the mean (t distribution) "
-            "leaves out 0; gray: it does not. Right: mean over the seeds; bands: lowest to highest."
+            "leaves out 0; all others: it does not. Test error: mean over the seeds; bands: lowest to highest."
         ),
         alt="Grid of training points by p_drop with the change of the test error in each cell; beside it errors by points.",
     )  # fmt: skip

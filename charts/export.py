@@ -1,41 +1,32 @@
 """Figures as files: pictures in print colors with title and every parameter, the drawn numbers, the specification.
 
-One SVG is the source of every picture: Vega draws the figure, title and caption are set around it in the shipped
-font, and PNG and PDF are made from that. So the three show the same, on any machine, whatever fonts it has.
+Numbers and specification are made here. Of a picture this module makes the ``Sheet``, which ``charts.press`` prints
+here or in another process; nothing large is loaded before that.
 """
 
-import base64
 import io
 import json
 import math
 import re
-import struct
 import unicodedata
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import pandas as pd
-import vl_convert
-from PIL import ImageFont
 
-from charts import theme
+from charts import press, theme
 from charts.figure import Figure, Spec
+from charts.press import Sheet, wrap
 from charts.topic import CUSTOM, Topic, Values
 from core.knobs import Knob, Value
 
-FONTS = Path(__file__).parent / "fonts"
 DIGITS = 6  # significant digits of exported numbers; the last ones of a float differ between machines
 SMALLEST = 7.0  # points on paper, no text is smaller
 SCALES = (1, 2, 3, 4)
-
-vl_convert.register_font_directory(str(FONTS))
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,8 @@ SIZES: Mapping[str, Size] = MappingProxyType(
     }
 )
 GROUNDS: tuple[str, ...] = theme.GROUNDS
-ENDINGS: tuple[str, ...] = ("png", "svg", "pdf", "csv", "json")
+PICTURES: tuple[str, ...] = press.ENDINGS
+ENDINGS: tuple[str, ...] = (*PICTURES, "csv", "json")
 
 
 def render(
@@ -85,6 +77,7 @@ def render(
     ground: str = "white",
     caption: bool = True,
     link: str = "",
+    reading: str = "",
 ) -> bytes:
     """Return a file's content; the same figure gives the same bytes.
 
@@ -93,19 +86,38 @@ def render(
         ending: one of ``ENDINGS``.
         size: one of ``SIZES``; of no concern to ``csv``.
         scale: pixels of a PNG for one of the drawing, 1 to 4.
-        ground: one of ``GROUNDS``; ``transparent`` has the inks of white.
+        ground: one of ``GROUNDS``; ``transparent`` has the inks of white, but no halos around labels.
         caption: whether title, caption and link stand in the picture.
-        link: address printed below the caption; none if empty.
+        link: address printed below the caption, as far as it fits into a few lines; none if empty.
+        reading: what the run says, in Markdown; made plain it becomes part of the alternative text.
 
     Raises:
         KeyError: no such ending, size or ground.
         ValueError: a scale out of range.
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale {scale}: needs one of {', '.join(map(str, SCALES))}")
-    if ground not in GROUNDS:
-        raise KeyError(ground)
-    return _MAKERS[ending](figure, _Options(SIZES[size], scale, ground, caption, link))
+    return _MAKERS[ending](figure, ending, _options(size, scale, ground, caption, link, reading))
+
+
+def sheet(
+    figure: Figure,
+    ending: str,
+    *,
+    size: str = "page",
+    scale: int = 2,
+    ground: str = "white",
+    caption: bool = True,
+    link: str = "",
+    reading: str = "",
+) -> Sheet:
+    """Return what ``press.print_sheet`` makes a picture from; the arguments are those of ``render``.
+
+    Raises:
+        KeyError: no such size or ground, or an ending that is none of ``PICTURES``.
+        ValueError: a scale out of range.
+    """
+    if ending not in PICTURES:
+        raise KeyError(ending)
+    return _sheet(figure, ending, _options(size, scale, ground, caption, link, reading))
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,15 @@ class _Options:
     ground: str
     caption: bool
     link: str
+    reading: str
+
+
+def _options(size: str, scale: int, ground: str, caption: bool, link: str, reading: str) -> _Options:
+    if scale not in SCALES:
+        raise ValueError(f"scale {scale}: needs one of {', '.join(map(str, SCALES))}")
+    if ground not in GROUNDS:
+        raise KeyError(ground)
+    return _Options(SIZES[size], scale, ground, caption, link, reading)
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -160,28 +181,33 @@ def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def specification(
-    figure: Figure, size: str = "page", ground: str = "white", caption: bool = True, link: str = ""
+    figure: Figure,
+    size: str = "page",
+    ground: str = "white",
+    caption: bool = True,
+    link: str = "",
+    reading: str = "",
 ) -> Spec:
     """Return the whole Vega-Lite specification: data, theme, and under ``usermeta`` what a reader should know.
 
     Title and caption stand above the figure, the one place that Vega-Lite has for them.
     """
-    shape = SIZES[size]
-    words = [
-        line for text in (figure.caption, figure.key, link) for line in wrap(text, shape.column, shape.text)
-    ]
+    shape, said = SIZES[size], plain(reading)
+    texts = ((figure.caption, 0), (figure.key, 0), (link, press.LINK_LINES))
+    words = [line for text, most in texts for line in wrap(text, shape.column, shape.text, most=most)]
     title = {"text": figure.title, "subtitle": words, "subtitleFontSize": shape.text, "offset": 18}
     return {
         **_drawing(figure, shape, ground),
         **({"title": title} if caption else {}),
         "padding": shape.margin,
-        "description": figure.alt,
+        "description": f"{figure.alt} {said}".strip(),
         "usermeta": {
             "name": figure.name,
             "title": figure.title,
             "caption": figure.caption,
             "key": figure.key,
             "link": link,
+            "reading": said,
         },
     }
 
@@ -217,261 +243,41 @@ def _readable(node: Any, floor: float) -> Any:
 _FONT_SIZES = frozenset({"fontSize", "labelFontSize", "titleFontSize", "subtitleFontSize"})
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """An SVG in parts: what is drawn, how large, and what it is drawn on."""
-
-    width: float
-    height: float
-    body: str
-    paper: str
-    alt: str
-
-    def svg(self, width: float = 0.0, fonts: bool = False) -> str:
-        """Return the SVG ``width`` units wide, that of the drawing if it is 0; with the fonts inside if asked for."""
-        shown = width or self.width
-        style = _font_style('font-weight="600"' in self.body) if fonts else ""
-        ground = (
-            f'<rect width="{_text(self.width)}" height="{_text(self.height)}" fill="{self.paper}"/>'
-            if self.paper
-            else ""
-        )
-        return (
-            '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" version="1.1" '
-            f'width="{_text(shown)}" height="{_text(shown * self.height / self.width)}" '
-            f'viewBox="0 0 {_text(self.width)} {_text(self.height)}" role="img" aria-label={quoteattr(self.alt)}>'
-            f"{style}{ground}{self.body}</svg>"
-        )
-
-
-def _picture(figure: Figure, options: _Options) -> _Picture:
-    """Draw a figure and set title and caption around it."""
-    size = options.size
-    drawn: str = vl_convert.vegalite_to_svg(
-        json.dumps({**_drawing(figure, size, options.ground), "background": None})
-    )
-    head, inner = drawn.split(">", 1)
-    inner = _renumbered(inner.removesuffix("</svg>"))
-    wide, high = (float(number) for number in _BOX.findall(head)[0])
-
-    # A picture much narrower than its column keeps some of the room, or its text would grow on paper.
-    least = 0.8 * size.column if not size.ratio else 0.0
-    width = float(math.ceil(max(wide, least)) + 2 * size.margin)
-    above, below, height = _lay_out(figure, options, width, high)
-    if size.ratio:
-        width = max(width, math.ceil(height * size.ratio))
-        above, below, height = _lay_out(figure, options, width, high)  # a wider caption takes fewer lines
-        height = max(height, width / size.ratio)
-        width = height * size.ratio
-    line = 1.35 * size.text
-    inks = theme.ground_inks(options.ground)
-    parts: list[str] = []
-    y = float(size.margin)
-    for text in above:
-        y += size.title
-        parts.append(_written(text, size.margin, y, size.title, inks[theme.INK], weight=600))
-        y += 0.3 * size.title
-    y += 0.9 * size.title if above else 0
-    room = height - size.margin - len(below) * line - (size.text if below else 0) - y - high
-    left = (width - wide) / 2 if size.ratio else size.margin
-    parts.append(f'<g transform="translate({_text(left)},{_text(y + max(room, 0) / 2)})">{inner}</g>')
-    y = height - size.margin - len(below) * line
-    for text, use in below:
-        y += line
-        parts.append(_written(text, size.margin, y - 0.3 * size.text, size.text, inks[use]))
-    return _Picture(
-        width, height, "".join(parts), theme.PAPERS[options.ground], f"{figure.title}. {figure.alt}"
+def _sheet(figure: Figure, ending: str, options: _Options) -> Sheet:
+    size, inks = options.size, theme.ground_inks(options.ground)
+    written = (figure.title, figure.caption, figure.key, options.link) if options.caption else ("",) * 4
+    title, caption, key, link = written
+    return Sheet(
+        ending=ending,
+        name=slug(figure.name),
+        drawing=json.dumps({**_drawing(figure, size, options.ground), "background": None}),
+        title=title,
+        caption=caption,
+        key=key,
+        link=link,
+        heading=figure.title,
+        # A picture is one thing to a screen reader: what is written in it has to be said here too.
+        description=" ".join(part for part in (figure.alt, plain(options.reading), caption, key) if part),
+        paper=theme.PAPERS[options.ground],
+        ink=inks[theme.INK],
+        muted=inks[theme.MUTED],
+        font=theme.PRINT_FONT,
+        fonts=theme.PRINT_FONTS,
+        breadth=size.width,
+        column=size.column,
+        margin=size.margin,
+        text=size.text,
+        headline=size.title,
+        ratio=size.ratio,
+        scale=options.scale,
     )
 
 
-_BOX = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
+def _printed(figure: Figure, ending: str, options: _Options) -> bytes:
+    return press.print_sheet(_sheet(figure, ending, options))
 
 
-def _lay_out(
-    figure: Figure, options: _Options, width: float, high: float
-) -> tuple[list[str], list[tuple[str, int]], float]:
-    """Break title and caption into lines.
-
-    Returns:
-        lines above the figure, lines below it with their ink, and the height of it all.
-    """
-    size = options.size
-    height = high + 2 * size.margin
-    if not options.caption:
-        return [], [], height
-    inside = width - 2 * size.margin
-    above = wrap(figure.title, inside, size.title, weight=600)
-    texts = ((figure.caption, theme.INK), (figure.key, theme.MUTED), (options.link, theme.MUTED))
-    below = [(line, ink) for text, ink in texts for line in wrap(text, inside, size.text)]
-    height += len(above) * 1.3 * size.title + 0.9 * size.title
-    height += len(below) * 1.35 * size.text + size.text
-    return above, below, height
-
-
-def wrap(text: str, width: float, size: float, weight: int = 400) -> list[str]:
-    """Break a text into lines of at most ``width`` pixels; a word longer than a line is broken anywhere."""
-    lines: list[str] = []
-    for word in text.split():
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and measure(joined, size, weight) <= width:
-            lines[-1] = joined
-            continue
-        while len(word) > 1 and measure(word, size, weight) > width:
-            fits = len(word) - 1
-            while fits > 1 and measure(word[:fits], size, weight) > width:
-                fits -= 1
-            cut = word.rfind("&", 0, fits) + 1 or fits  # an address between its parameters
-            lines.append(word[:cut])
-            word = word[cut:]
-        lines.append(word)
-    return lines
-
-
-def measure(text: str, size: float, weight: int = 400) -> float:
-    """Return the width of a text in pixels, in the shipped font without kerning, which would only narrow it."""
-    return sum(_advance(letter, weight) for letter in text) * size / 1000
-
-
-@lru_cache(maxsize=1024)
-def _advance(letter: str, weight: int) -> float:
-    return float(_font(weight).getlength(letter))
-
-
-@lru_cache(maxsize=2)
-def _font(weight: int) -> ImageFont.FreeTypeFont:
-    path = FONTS / f"LayerwiseSans-{_FACES[weight]}.ttf"
-    return ImageFont.truetype(str(path), 1000, layout_engine=ImageFont.Layout.BASIC)
-
-
-_FACES = {400: "Regular", 600: "Semibold"}
-
-
-@lru_cache(maxsize=2)
-def _font_style(semibold: bool) -> str:
-    """Return the rules that put the fonts into an SVG."""
-    rules = []
-    for weight, name in _FACES.items():
-        if weight > 400 and not semibold:
-            continue
-        content = base64.b64encode((FONTS / f"LayerwiseSans-{name}.woff2").read_bytes()).decode()
-        rules.append(
-            f'@font-face{{font-family:"{theme.PRINT_FONT}";font-weight:{weight};'
-            f"src:url(data:font/woff2;base64,{content})}}"
-        )
-    return f"<style>{''.join(rules)}</style>"
-
-
-_FAMILIES = escape(theme.PRINT_FONTS, {'"': "&quot;"})
-
-
-def _written(text: str, x: float, y: float, size: float, color: str, weight: int = 400) -> str:
-    bold = f' font-weight="{weight}"' if weight != 400 else ""
-    return (
-        f'<text x="{_text(x)}" y="{_text(y)}" font-family="{_FAMILIES}" '
-        f'font-size="{_text(size)}px"{bold} fill="{color}">{escape(text)}</text>'
-    )
-
-
-def _text(value: float) -> str:
-    """Write a length of an SVG."""
-    return f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def _renumbered(drawing: str) -> str:
-    """Number clipping paths and gradients anew: the renderer counts them through the life of its process."""
-    numbers: dict[str, str] = {}
-    return re.sub(
-        r"\b(clip|gradient_)(\d+)\b",
-        lambda found: numbers.setdefault(found[0], f"{found[1]}{len(numbers)}"),
-        drawing,
-    )
-
-
-def _png(figure: Figure, options: _Options) -> bytes:
-    """Render to PNG, which says how many pixels make a meter on paper."""
-    picture = _picture(figure, options)
-    content = bytes(vl_convert.svg_to_png(picture.svg(), scale=options.scale))
-    density = round(1000 * picture.width * options.scale / options.size.width)
-    head = content[:33]  # signature and IHDR, after which the density has to stand
-    body = b"pHYs" + struct.pack(">IIB", density, density, 1)
-    return (
-        head
-        + struct.pack(">I", 9)
-        + body
-        + struct.pack(">I", zlib.crc32(body))
-        + _without_density(content[33:])
-    )
-
-
-def _without_density(chunks: bytes) -> bytes:
-    """Drop a density that the renderer may have written."""
-    kept, at = [], 0
-    while at < len(chunks):
-        end = at + 12 + int(struct.unpack(">I", chunks[at : at + 4])[0])
-        if chunks[at + 4 : at + 8] != b"pHYs":
-            kept.append(chunks[at:end])
-        at = end
-    return b"".join(kept)
-
-
-def _svg(figure: Figure, options: _Options) -> bytes:
-    return _picture(figure, options).svg(fonts=True).encode()
-
-
-def _pdf(figure: Figure, options: _Options) -> bytes:
-    """Render to PDF, as wide as on paper."""
-    return _ordered(bytes(vl_convert.svg_to_pdf(_picture(figure, options).svg(options.size.points))))
-
-
-def _ordered(content: bytes) -> bytes:
-    """Number the objects of a PDF by where they are first referred to, and sort its lists of resources.
-
-    The renderer writes both in any order. Nothing within an object that is drawn changes.
-    """
-    start = content.rindex(b"startxref")
-    table = int(content[start:].split()[1])
-    places = {
-        number: int(entry[:10])
-        for number, entry in enumerate(_ENTRY.findall(content, table, start))
-        if entry.endswith(b"n")
-    }
-    ends = sorted([*places.values(), table])
-    objects = {}
-    for number, place in places.items():
-        text = content[place : ends[ends.index(place) + 1]]
-        head, mark, stream = text[text.index(b"obj") + 3 :].partition(b"stream\n")
-        head = _RESOURCES.sub(lambda found: b"".join(sorted(found[0].splitlines(keepends=True))), head)
-        objects[number] = head, mark + stream
-    trailer = content[content.index(b"trailer", table) : start]
-    numbers: dict[int, int] = {}
-    waiting = [int(number) for number in _REFERENCE.findall(trailer)]
-    while waiting:
-        number = waiting.pop(0)
-        if number not in numbers:
-            numbers[number] = len(numbers) + 1
-            waiting += [int(other) for other in _REFERENCE.findall(objects[number][0])]
-
-    def renumbered(text: bytes) -> bytes:
-        return _REFERENCE.sub(lambda found: b"%d 0 R" % numbers[int(found[1])], text)
-
-    written = bytearray(content[: min(places.values())])
-    offsets = []
-    for old, new in numbers.items():
-        offsets.append(len(written))
-        written += b"%d 0 obj" % new + renumbered(objects[old][0]) + objects[old][1]
-    size = len(numbers) + 1
-    entries = b"".join(b"%010d 00000 n\r\n" % offset for offset in offsets)
-    trailer = re.sub(rb"/Size \d+", b"/Size %d" % size, renumbered(trailer))
-    end = b"startxref\n%d\n%%%%EOF" % len(written)
-    return bytes(written) + b"xref\n0 %d\n0000000000 65535 f\r\n" % size + entries + trailer + end
-
-
-_ENTRY = re.compile(rb"\d{10} \d{5} [nf]")
-_REFERENCE = re.compile(rb"\b(\d+) 0 R\b")
-_RESOURCES = re.compile(rb"(?:^ +/[A-Za-z]+\d+ \d+ 0 R\n){2,}", re.MULTILINE)
-
-
-def _csv(figure: Figure, options: _Options) -> bytes:
+def _csv(figure: Figure, ending: str, options: _Options) -> bytes:
     """Write all data sets one below the other, a column for every field, the first names the set."""
     frames = [
         pd.DataFrame(
@@ -487,16 +293,14 @@ def _csv(figure: Figure, options: _Options) -> bytes:
     return buffer.getvalue().encode()
 
 
-def _json(figure: Figure, options: _Options) -> bytes:
+def _json(figure: Figure, ending: str, options: _Options) -> bytes:
     size = next(name for name, size in SIZES.items() if size is options.size)
-    spec = specification(figure, size, options.ground, options.caption, options.link)
+    spec = specification(figure, size, options.ground, options.caption, options.link, options.reading)
     return (json.dumps(spec, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-_MAKERS: Mapping[str, Callable[[Figure, _Options], bytes]] = {
-    "png": _png,
-    "svg": _svg,
-    "pdf": _pdf,
+_MAKERS: Mapping[str, Callable[[Figure, str, _Options], bytes]] = {
+    **dict.fromkeys(PICTURES, _printed),
     "csv": _csv,
     "json": _json,
 }
@@ -560,13 +364,141 @@ def slug(text: str) -> str:
 def markdown(figure: Figure, name: str, link: str) -> str:
     """Write a figure as Markdown: the picture in the file ``name``, its caption, and the link if there is one."""
     target = f"<{name}>" if re.search(r"[\s()]", name) else name
-    caption = _plain(" ".join(part for part in (f"{figure.title}.", figure.caption, figure.key) if part))
-    lines = [f"![{_plain(figure.title)}]({target})", caption]
+    caption = _escaped(" ".join(part for part in (f"{figure.title}.", figure.caption, figure.key) if part))
+    lines = [f"![{_escaped(figure.title)}]({target})", caption]
     if link:
         lines.append(f"[Open in Layerwise](<{link}>)")
     return "\n\n".join(lines) + "\n"
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Escape what Markdown would read as its own."""
     return re.sub(r"([\\`*\[\]<>~$|#]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def plain(text: str) -> str:
+    """Return what a Markdown text says as plain text on one line: no marks, links by their words, formulas in Unicode.
+
+    For alternative texts, which are read aloud. It knows the Markdown of the pages, not all of it.
+    """
+    kept: list[str] = []
+
+    def keep(words: str) -> str:
+        """Put away what is no Markdown any more, behind a sign of its own."""
+        kept.append(words)
+        return chr(_FIRST + len(kept) - 1) if len(kept) < _LAST - _FIRST else words
+
+    text = re.sub(r"`+([^`]+)`+", lambda found: keep(found[1]), text.translate(_NO_KEPT))
+    text = re.sub(
+        r"(?<!\\)(\$\$?)((?:[^$\\]|\\.)+)\1", lambda found: keep(_formula(found[2])), text, flags=re.DOTALL
+    )
+    text = re.sub(r"\\([!-/:-@\[-`{-~])", lambda found: keep(found[1]), text)
+    text = re.sub(r"^[ |:-]*-{3}[ |:-]*$", "", text, flags=re.MULTILINE)  # the ruler of a table
+    text = re.sub(r"^ *\|(.*)\| *$", lambda found: _row(found[1]), text, flags=re.MULTILINE)
+    text = re.sub(r":material/\w+:", "", text)
+    text = re.sub(r"!?\[([^\]]*)\]\((?:[^()]|\([^()]*\))*\)", r"\1", text)
+    text = re.sub(r":[a-z][a-z-]*\[([^\]]*)\]", r"\1", text)
+    text = re.sub(r"^\s*(?:#{1,6}|[-*+]|>+) +", "", text, flags=re.MULTILINE)
+    # A mark within a word or beside a space is a sign: f*, w_t.
+    for mark in (r"\*\*", r"\*", r"~~", r"__", r"_"):
+        text = re.sub(rf"(?<![\w*]){mark}(?=[^\s*])(.+?)(?<=\S){mark}(?!\w)", r"\1", text, flags=re.DOTALL)
+    while _KEPT.search(text):
+        text = _KEPT.sub(lambda found: kept[ord(found[0]) - _FIRST], text)
+    return " ".join(text.split())
+
+
+_FIRST, _LAST = 0xE000, 0xF8FF  # signs for private use, which no text has
+_KEPT = re.compile(f"[{chr(_FIRST)}-{chr(_LAST)}]")
+_NO_KEPT = dict.fromkeys(range(_FIRST, _LAST + 1))
+
+
+def _row(line: str) -> str:
+    """Write a row of a table as a sentence."""
+    return ", ".join(cell.strip() for cell in line.split("|") if cell.strip()) + "."
+
+
+def _formula(tex: str) -> str:
+    """Write a formula in one line of Unicode; a command that is not known stands by its name."""
+    tokens = iter(re.findall(r"\\[A-Za-z]+\*?|\\.|[^\\]", tex, flags=re.DOTALL))
+    return " ".join(_sequence(tokens).split())
+
+
+def _sequence(tokens: Iterator[str]) -> str:
+    """Write tokens up to the brace that closes the group, or to the end."""
+    written = ""
+    for token in tokens:
+        if token == "}":
+            break
+        written += _term(token, tokens)
+    return written
+
+
+def _term(token: str, tokens: Iterator[str]) -> str:
+    """Write a token with the arguments that it takes."""
+    if token == "{":
+        return _sequence(tokens)
+    if token in _SCRIPTS:
+        return _script(token, _argument(tokens))
+    if token in _COMMANDS:
+        count, write = _COMMANDS[token]
+        return write(*[_argument(tokens) for _ in range(count)])
+    if not token.startswith("\\"):
+        return token
+    name = token[1:].removeprefix("var").replace("ambda", "amda")  # as Unicode spells it
+    case = "CAPITAL" if name[:1].isupper() else "SMALL"
+    try:
+        return unicodedata.lookup(f"GREEK {case} LETTER {name}")
+    except KeyError:
+        return token[1:]
+
+
+def _argument(tokens: Iterator[str]) -> str:
+    token = next((token for token in tokens if not token.isspace()), "}")
+    return "" if token == "}" else _term(token, tokens)
+
+
+def _bound(text: str) -> str:
+    """Put parentheses around what a fraction or a root would otherwise take apart."""
+    return text if len(text.strip()) <= 1 or text.replace(".", "").isalnum() else f"({text.strip()})"
+
+
+def _script(mark: str, text: str) -> str:
+    """Write an index or a power in small letters, where there are some."""
+    text = text.strip()
+    if text and all(letter in _SCRIPTS[mark] for letter in text):
+        return "".join(_SCRIPTS[mark][letter] for letter in text)
+    whole = len(text) == 1 or (mark == "_" and text.isalnum())
+    return f"{mark}{text}" if whole else f"{mark}({text})"
+
+
+_SCRIPTS = {
+    "^": dict(zip("0123456789+-−()nᵀ′*", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁽⁾ⁿᵀ′*", strict=True)),
+    "_": dict(zip("0123456789+-−()ijt", "₀₁₂₃₄₅₆₇₈₉₊₋₋₍₎ᵢⱼₜ", strict=True)),
+}
+
+_SIGNS = {
+    "-": "−", "'": "′", "&": " ", "~": " ", "\\\\": "; ", "\\|": "‖", "\\lVert": "‖", "\\rVert": "‖", "\\lvert": "|",
+    "\\rvert": "|", "\\mid": "|", "\\cdot": "·", "\\times": "×", "\\odot": "⊙", "\\sum": "∑", "\\prod": "∏", "\\int": "∫",
+    "\\partial": "∂", "\\nabla": "∇", "\\infty": "∞", "\\pm": "±", "\\le": "≤", "\\leq": "≤", "\\ge": "≥", "\\geq": "≥",
+    "\\ne": "≠", "\\neq": "≠", "\\approx": "≈", "\\sim": "~", "\\in": "∈", "\\to": "→", "\\rightarrow": "→",
+    "\\leftarrow": "←", "\\dots": "…", "\\ldots": "…", "\\cdots": "…", "\\top": "ᵀ", "\\ell": "ℓ", "\\lfloor": "⌊",
+    "\\rfloor": "⌋",
+}  # fmt: skip
+_ACCENTS = {"\\hat": "\u0302", "\\tilde": "\u0303", "\\bar": "\u0304", "\\dot": "\u0307", "\\vec": "\u20d7"}
+_SPACES = ("\\,", "\\;", "\\:", "\\ ", "\\!", "\\quad", "\\qquad")
+_FACES = ("\\text", "\\mathrm", "\\mathcal", "\\mathbf", "\\mathbb", "\\boldsymbol", "\\operatorname")
+_SIZED = [f"\\{size}{side}" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r")]
+
+# What a token takes and how it is written.
+_COMMANDS: Mapping[str, tuple[int, Callable[..., str]]] = {
+    **{token: (0, lambda sign=sign: sign) for token, sign in _SIGNS.items()},
+    **{token: (1, lambda text, sign=sign: text + sign) for token, sign in _ACCENTS.items()},
+    **dict.fromkeys(_SPACES, (0, lambda: " ")),
+    **dict.fromkeys(_FACES, (1, str)),
+    **dict.fromkeys(("\\left", "\\right", *_SIZED), (0, str)),
+    **dict.fromkeys(("\\begin", "\\end"), (1, lambda environment: " ")),
+    **dict.fromkeys(
+        ("\\frac", "\\tfrac", "\\dfrac"), (2, lambda above, below: f"{_bound(above)}/{_bound(below)}")
+    ),
+    "\\sqrt": (1, lambda text: f"√{_bound(text)}"),
+}

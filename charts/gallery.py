@@ -1,12 +1,20 @@
 """All figures of the app without a browser: found by name, reproduced by a link or a command, gathered on one page."""
 
+import errno
 import html
+import io
+import multiprocessing
 import os
 import re
 import shlex
 import shutil
+import signal
+import struct
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -14,14 +22,15 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
+from PIL import Image
+
 from charts import export, theme
+from charts.addresses import PAGES
 from charts.export import slug
 from charts.figure import Figure
 from charts.topic import WHY, Block, Scenario, Topic, Values
 from core.knobs import Knob, Value
 
-# Each page is imported when it is asked for: one takes half the time of all.
-PAGES = ("activations", "initialization", "batchnorm", "dropout", "optimizers")
 COMMAND = "python -m charts"
 
 # Options of the command itself; a knob of the same name is given by its name in links.
@@ -51,7 +60,8 @@ def topic(page: str) -> Topic:
 class Place(NamedTuple):
     """A figure with the page, the complete values and the tab that show it; the main figure has no tab.
 
-    ``switched`` names the knobs that were set to bring it into view.
+    ``switched`` names the knobs that were set to bring it into view; ``reading`` is what the page says below it, in
+    Markdown.
     """
 
     topic: Topic
@@ -59,15 +69,24 @@ class Place(NamedTuple):
     figure: Figure
     tab: str = ""
     switched: tuple[str, ...] = ()
+    reading: str = ""
 
 
-def _in(blocks: Sequence[Block]) -> list[Figure]:
-    return [block for block in blocks if isinstance(block, Figure)]
+def _in(blocks: Sequence[Block]) -> Iterator[tuple[Figure, str]]:
+    """Yield the figures among some blocks, each with its reading: the text that follows it, as on the page."""
+    for block, following in zip(blocks, (*blocks[1:], ""), strict=True):
+        if isinstance(block, Figure):
+            yield block, following if isinstance(following, str) else ""
+
+
+def _names(blocks: Sequence[Block]) -> set[str]:
+    return {block.name for block in blocks if isinstance(block, Figure)}
 
 
 def _main(topic: Topic, values: Values) -> Iterator[Place]:
     settled = topic.settle(values)
-    yield Place(topic, settled, topic.view(settled).figure)
+    view = topic.view(settled)
+    yield Place(topic, settled, view.figure, reading=view.reading)
 
 
 def _of_tabs(topic: Topic, values: Values, names: Sequence[str]) -> Iterator[Place]:
@@ -76,16 +95,16 @@ def _of_tabs(topic: Topic, values: Values, names: Sequence[str]) -> Iterator[Pla
     tabs = {tab.name: tab for tab in topic.view(settled).tabs}
     for name in names:
         if name in tabs:
-            for figure in _in(tabs[name].blocks()):
-                yield Place(topic, settled, figure, name)
+            for figure, reading in _in(tabs[name].blocks()):
+                yield Place(topic, settled, figure, name, reading=reading)
 
 
 def _of_folds(topic: Topic, values: Values) -> Iterator[Place]:
     """Yield the figures that are folded away below the derivation."""
     settled = topic.settle(values)
     for fold in topic.view(settled).folds:
-        for figure in _in(fold.blocks()):
-            yield Place(topic, settled, figure, WHY)
+        for figure, reading in _in(fold.blocks()):
+            yield Place(topic, settled, figure, WHY, reading=reading)
 
 
 def _switched(topic: Topic, values: Values, names: Sequence[str], fixed: Values) -> Iterator[Place]:
@@ -98,21 +117,21 @@ def _switched(topic: Topic, values: Values, names: Sequence[str], fixed: Values)
     tabs = {tab.name: tab for tab in topic.view(settled).tabs}
     offers = topic.offers(settled)
     for name in names:
-        here = {figure.name for figure in _in(tabs[name].blocks())}
+        here = _names(tabs[name].blocks())
         seen = set(here)
         for knob in (topic.knobs[each] for each in tabs[name].shown(settled)):
             if knob.kind != "choice" or knob.name in fixed or len(knob.choices) > _DOZEN:
                 continue
             others = [c for c in offers.get(knob.name, knob.choices) if c != settled[knob.name]]
             there = topic.settle({**settled, knob.name: others[-1] if others else settled[knob.name]})
-            if {figure.name for figure in _in(tabs[name].blocks(there))} == here:
+            if _names(tabs[name].blocks(there)) == here:
                 continue
             for choice in others:
                 there = topic.settle({**settled, knob.name: choice})
-                for figure in _in(tabs[name].blocks(there)):
+                for figure, reading in _in(tabs[name].blocks(there)):
                     if figure.name not in seen:
                         seen.add(figure.name)
-                        yield Place(topic, there, figure, name, (knob.name,))
+                        yield Place(topic, there, figure, name, (knob.name,), reading)
 
 
 def main_place(topic: Topic, values: Values) -> Place:
@@ -173,13 +192,38 @@ def find(
     return None, seen
 
 
+def panel(topic: Topic, values: Values) -> list[str]:
+    """Name the controls of the page's panel; those at rest belong to tabs or to other entries."""
+    return [knob for group in topic.layout(values) if not group.resting for knob in group.knobs]
+
+
+def acting(place: Place) -> list[str]:
+    """Name the knobs that a figure depends on beside its values.
+
+    These are the controls of the panel, the settings that rest there (another optimizer's), and those of its tab.
+    """
+    tabs = {tab.name: tab.shown(place.values) for tab in place.topic.view(place.values).tabs}
+    shown, of_tabs = place.topic.shown(place.values), {name for names in tabs.values() for name in names}
+    rest = [name for name in place.topic.knobs if name in shown and name not in of_tabs]
+    return list(dict.fromkeys((*panel(place.topic, place.values), *rest, *tabs.get(place.tab, ()))))
+
+
 # Reproducing
 
 
 def address(topic: Topic, values: Values, tab: str = "", base: str = "") -> str:
     """Write the link to a view: with every parameter that acts, below ``base`` or relative to the app."""
-    query = {**topic.query(values), **({topic.key("tab"): tab} if tab else {})}
-    path = f"{topic.name}?{urlencode(query, doseq=True)}"
+    return _below(base, topic, {**topic.query(values), **({topic.key("tab"): tab} if tab else {})})
+
+
+def _paper(place: Place, base: str) -> str:
+    """Write the short link that stands in a picture: it has to be typed, and needs the defaults of today."""
+    return _below(base, place.topic, place.topic.brief(place.values, "" if place.tab == WHY else place.tab))
+
+
+def _below(base: str, topic: Topic, query: Mapping[str, str | list[str]]) -> str:
+    """Write the address of a page of the app, relative to it if ``base`` is empty."""
+    path = topic.name + (f"?{urlencode(query, doseq=True)}" if query else "")
     return f"{base.rstrip('/')}/{path}" if base else path
 
 
@@ -190,16 +234,8 @@ def option(topic: Topic, knob: str) -> str:
 
 def arguments(topic: Topic, values: Values) -> list[str]:
     """Write the values that the command needs to be told, as few as give all of them back."""
-    wanted, given = topic.settle(values), dict[str, Value]()
-    # What is told changes the defaults of the rest, so that these are compared again.
-    for _ in topic.knobs:
-        filled = topic.settle(topic.fill(given))
-        differ = {name: value for name, value in wanted.items() if filled[name] != value}
-        if not differ:
-            break
-        ahead = {name: differ[name] for name in topic.depends if name in differ}
-        given |= ahead or differ
-    return [f"--{option(topic, name)}={_written(topic.knobs[name], given[name])}" for name in given]
+    told = topic.told(values)
+    return [f"--{option(topic, name)}={_written(topic.knobs[name], told[name])}" for name in told]
 
 
 def _written(knob: Knob, value: Value) -> str:
@@ -248,35 +284,46 @@ Render = Callable[..., bytes]
 
 @dataclass(frozen=True)
 class Look:
-    """How figures are rendered: the arguments of ``export.render``; no ground means white and dark."""
+    """How figures are rendered: the arguments of ``export.render``; ``dark`` adds to a gallery its pictures on dark."""
 
     size: str = "page"
     scale: int = 2
-    ground: str = ""
+    ground: str = "white"
+    dark: bool = False
     caption: bool = True
     base: str = ""
 
     def render(self, place: Place, ending: str) -> bytes:
         """Render a figure to a file's content."""
-        link = address(place.topic, place.values, place.tab, self.base) if self.base else ""
         return export.render(
             place.figure,
             ending,
             size=self.size,
             scale=self.scale,
-            ground=self.ground or "white",
+            ground=self.ground,
             caption=self.caption,
-            link=link,
+            link=_paper(place, self.base) if self.base else "",
+            reading=place.reading,
         )
 
 
 class Entry(NamedTuple):
-    """A figure of the gallery: where it is, under which scenario, and its files by ending."""
+    """A figure of the gallery: where it is, under which scenario, its parameters in words, and its files by ending.
+
+    ``dark`` is the file of its picture on dark, ``size`` its picture's size in pixels.
+    """
 
     place: Place
     scenario: Scenario
+    told: str
     files: Mapping[str, str]
     dark: str = ""
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def picture(self) -> str:
+        """Name the file that the index shows; empty if there is none."""
+        return next((self.files[ending] for ending in ("png", "svg") if ending in self.files), "")
 
 
 def views(page: Topic) -> Iterator[tuple[Scenario, Callable[[], Iterator[Place]]]]:
@@ -303,61 +350,215 @@ def _shown(topic: Topic, values: Values, tab: str) -> Iterator[Place]:
     yield from _of_tabs(topic, values, (tab,))
 
 
+def say(line: str) -> None:
+    """Print a line of progress; it stands here because other processes do not import the command."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Chapter(NamedTuple):
+    """A page of the gallery: its title, how many figures it has, and its part of both indexes."""
+
+    title: str
+    figures: int
+    html: str
+    markdown: str
+
+
 def write_all(
     pages: Sequence[str],
     folder: Path,
     endings: Sequence[str],
     look: Look,
     tell: Callable[[str], object],
+    processes: int = 1,
 ) -> int:
     """Render the figures of some pages into a folder, with ``index.html`` and ``index.md``.
 
-    Everything is rendered beside the folder and moved into it at the end, so that a failure leaves nothing.
+    Everything is rendered in a hidden folder within it and moved at the end, so that a failure leaves nothing. Pages
+    have nothing in common, and the files are the same in however many processes they are made.
 
     Args:
         pages: names in ``PAGES``.
         folder: made if it does not exist, in one that does; other files in it stay.
         endings: of ``export.ENDINGS``; the index shows the first of PNG and SVG.
         look: how the figures are rendered.
-        tell: called with a line on every figure.
+        tell: called with a line on every figure, in the process that renders it.
+        processes: how many pages are rendered at a time.
 
     Returns:
         how many figures there are.
+
+    Raises:
+        OSError: the folder cannot be written to; this is known before anything is rendered.
+        BrokenProcessPool: another process has ended before its time.
     """
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    with _filled(folder) as work:
+        if processes > 1 and len(pages) > 1:
+            chapters = _in_processes(processes, pages, work, endings, look, tell)
+        else:
+            chapters = [_chapter(page, work, endings, look, tell) for page in pages]
+        (work / "index.html").write_text(_html(dict(zip(pages, chapters, strict=True)), look), "utf-8")
+        (work / "index.md").write_text(_markdown(chapters), "utf-8")
+    return sum(chapter.figures for chapter in chapters)
+
+
+@contextmanager
+def _filled(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder to work in, whose files end in ``folder``; a failure leaves nothing of either.
+
+    It is within the folder: beside it may be another file system, or no permission to write.
+    """
+    folder = Path(os.path.realpath(folder))
+    made, moved = not folder.exists(), list[Path]()
+    folder.mkdir(exist_ok=True)
     try:
-        entries = list(_rendered(pages, work, endings, look, tell))
-        (work / "index.html").write_text(_html(entries, look), encoding="utf-8")
-        (work / "index.md").write_text(_markdown(entries, look), encoding="utf-8")
-        folder.mkdir(exist_ok=True)
-        for file in sorted(work.iterdir()):
-            file.replace(folder / file.name)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return len(entries)
+        work = Path(tempfile.mkdtemp(prefix=".figures.", dir=folder))
+        try:
+            yield work
+            for file in sorted(work.iterdir()):
+                moved.append(folder / file.name)
+                _move(file, moved[-1])
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except BaseException:
+        if made:
+            for file in moved:
+                file.unlink(missing_ok=True)
+            with suppress(OSError):  # others may have put something there meanwhile
+                folder.rmdir()
+        raise
 
 
-def _rendered(
+def _move(file: Path, target: Path) -> None:
+    """Move a file, if need be to another file system; some have several below one folder."""
+    try:
+        file.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write(target, file.read_bytes())
+
+
+def _in_processes(
+    processes: int,
     pages: Sequence[str],
     work: Path,
     endings: Sequence[str],
     look: Look,
     tell: Callable[[str], object],
+) -> list[Chapter]:
+    """Render pages in several processes, which end with this one's work, however that ends."""
+    before = set(multiprocessing.active_children())
+    start = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(pages)), mp_context=start) as pool:
+        try:
+            waiting: dict[str, Future[Chapter]] = {}
+            with _out_of_reach():
+                for page in reversed(pages):  # the last page takes longest
+                    waiting[page] = pool.submit(_chapter, page, work, endings, look, tell)
+            return [waiting[page].result() for page in pages]
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            raise
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: a terminal sends it to all, and one of them answers."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _chapter(
+    page: str, work: Path, endings: Sequence[str], look: Look, tell: Callable[[str], object]
+) -> Chapter:
+    """Render the figures of a page and write its part of the indexes."""
+    entries = list(_rendered(topic(page), work, endings, look, tell))
+    grouped: dict[str, list[Entry]] = {}
+    for entry in entries:
+        grouped.setdefault(entry.scenario.name, []).append(entry)
+    return Chapter(
+        topic(page).title,
+        len(entries),
+        _html_chapter(topic(page), grouped, look),
+        _markdown_chapter(topic(page), grouped, look),
+    )
+
+
+def _rendered(
+    topic: Topic, work: Path, endings: Sequence[str], look: Look, tell: Callable[[str], object]
 ) -> Iterator[Entry]:
     pictured = next((e for e in ("png", "svg") if e in endings), "")
-    plan = [(page, *view) for page in pages for view in views(topic(page))]
     taken: set[str] = set()
-    for number, (page, scenario, found) in enumerate(plan, 1):
+    for number, (scenario, found) in enumerate(views(topic), 1):
         for place in found():
-            tell(f"[{number}/{len(plan)}] {topic(page).title}, {scenario.name}: {place.figure.name}")
+            tell(f"[{number}/{len(topic.scenarios)}] {topic.title}, {scenario.name}: {place.figure.name}")
             name = _file(place, scenario, taken)
             files = {ending: f"{name}.{ending}" for ending in endings}
+            size = (0, 0)
             for ending, file in files.items():
-                (work / file).write_bytes(look.render(place, ending))
-            dark = f"{name}-dark.{pictured}" if pictured and not look.ground else ""
+                content = _drawn(look, place, ending)
+                (work / file).write_bytes(content)
+                if ending == pictured:
+                    size = _size(content, look.scale)
+            dark = f"{name}-dark.{pictured}" if pictured and look.dark else ""
             if dark:
-                (work / dark).write_bytes(replace(look, ground="dark").render(place, pictured))
-            yield Entry(place, scenario, files, dark)
+                (work / dark).write_bytes(_drawn(replace(look, ground="dark"), place, pictured))
+            yield Entry(place, scenario, _told(place), files, dark, size)
+
+
+def _drawn(look: Look, place: Place, ending: str) -> bytes:
+    content = look.render(place, ending)
+    return packed(content) if ending == "png" else content
+
+
+def _size(content: bytes, scale: int) -> tuple[int, int]:
+    """Return width and height of the drawing in a PNG or an SVG."""
+    if content.startswith(b"<svg"):
+        width, height = (float(found) for found in _SIZE.findall(content[:400])[0])
+        return round(width), round(height)
+    width, height = struct.unpack(">II", content[16:24])
+    return round(width / scale), round(height / scale)
+
+
+_SIZE = re.compile(rb'width="([\d.]+)" height="([\d.]+)"')
+
+
+def packed(content: bytes) -> bytes:
+    """Write a PNG anew with the same pixels in about a third of the bytes: the renderer packs fast, not small.
+
+    A picture without transparency loses that channel; what the file says of itself and its density on paper stay as
+    they are.
+    """
+    with Image.open(io.BytesIO(content)) as picture:
+        opaque = "A" not in picture.getbands() or picture.getchannel("A").getextrema() == (255, 255)
+        plain = picture.convert("RGB") if opaque else picture.convert("RGBA")
+        plain.info.clear()  # or some of it would be written in another form
+        buffer = io.BytesIO()
+        plain.save(buffer, "PNG")
+    small = buffer.getvalue()
+    return small[:_HEAD] + b"".join(_said(content)) + small[_HEAD:]
+
+
+_HEAD = 33  # bytes of signature and header, after which a density has to stand
+_SAID = frozenset({b"pHYs", b"tEXt", b"zTXt", b"iTXt"})
+
+
+def _said(content: bytes) -> Iterator[bytes]:
+    """Yield the chunks of a PNG that hold its density on paper and its texts."""
+    at = _HEAD
+    while at < len(content):
+        end = at + 12 + int(struct.unpack(">I", content[at : at + 4])[0])
+        if content[at + 4 : at + 8] in _SAID:
+            yield content[at:end]
+        at = end
 
 
 def _file(place: Place, scenario: Scenario, taken: set[str]) -> str:
@@ -377,84 +578,92 @@ def _file(place: Place, scenario: Scenario, taken: set[str]) -> str:
 
 
 def _told(place: Place) -> str:
-    """State the parameters that differ from the page's default view."""
-    topic = place.topic
-    return (
-        ", ".join(
-            f"{name} = {_written(topic.knobs[name], value) or 'none'}"
-            for name, value in place.values.items()
-            if value != topic.knobs[name].default
-        )
-        or "all as in the default view"
+    """State the values that the figure depends on."""
+    return "; ".join(
+        f"{name} = {_stated(place.topic.knobs[name], place.values[name])}" for name in acting(place)
     )
 
 
-def _chapters(entries: Sequence[Entry]) -> dict[str, dict[str, list[Entry]]]:
-    """Group the figures by page and scenario, in order."""
-    found: dict[str, dict[str, list[Entry]]] = {}
-    for entry in entries:
-        page = found.setdefault(entry.place.topic.name, {})
-        page.setdefault(entry.scenario.name, []).append(entry)
-    return found
+def _stated(knob: Knob, value: Value) -> str:
+    text = knob.text(value)
+    return (text if isinstance(text, str) else ", ".join(text)) or "none"
 
 
-def _markdown(entries: Sequence[Entry], look: Look) -> str:
-    lines = ["# Layerwise: figures", ""]
-    for scenarios in _chapters(entries).values():
-        first = next(iter(scenarios.values()))[0].place.topic
-        lines += [f"## {first.title}", "", first.question, ""]
-        for name, group in scenarios.items():
-            scenario = group[0].scenario
-            lines += [f"### {name}", "", " ".join(filter(None, (scenario.question, scenario.notice))), ""]
-            for place, _, files, _dark in group:
-                shown = next((files[e] for e in ("png", "svg") if e in files), next(iter(files.values())))
-                link = address(place.topic, place.values, place.tab, look.base)
-                lines += [
-                    export.markdown(place.figure, shown, link if look.base else "").strip(),
-                    "",
-                    f"- Figure: `{place.figure.name}`" + (f", tab {place.tab}" if place.tab else ""),
-                    f"- Parameters: `{_told(place)}`",
-                    f"- Link: {link if look.base else f'`{link}`'}",
-                    f"- Command: `{command(place)}`",
-                    "- Files: " + ", ".join(f"[{e.upper()}]({file})" for e, file in files.items()),
-                    "",
-                ]
+def _scenario_link(topic: Topic, scenario: Scenario, look: Look) -> str:
+    """Write the link to a scenario by its name; empty if the app's address is not known."""
+    query = {"scenario": scenario.name, **({"tab": scenario.tab} if scenario.tab else {})}
+    return (
+        _below(look.base, topic, {topic.key(name): text for name, text in query.items()}) if look.base else ""
+    )
+
+
+def _markdown(chapters: Sequence[Chapter]) -> str:
+    return "\n".join(("# Layerwise: figures", "", *(chapter.markdown for chapter in chapters)))
+
+
+def _markdown_chapter(topic: Topic, scenarios: Mapping[str, Sequence[Entry]], look: Look) -> str:
+    lines = [f"## {topic.title}", "", topic.question, ""]
+    for name, group in scenarios.items():
+        scenario = group[0].scenario
+        opens = _scenario_link(topic, scenario, look)
+        heading = f"[{name}](<{opens}>)" if opens else name
+        lines += [f"### {heading}", "", " ".join(filter(None, (scenario.question, scenario.notice))), ""]
+        for entry in group:
+            place, shown = entry.place, entry.picture
+            link = address(place.topic, place.values, place.tab, look.base)
+            picture, _, below = export.markdown(place.figure, shown, link if look.base else "").partition(
+                "\n\n"
+            )
+            lines += [
+                *((f"[{picture}]({shown})", "") if shown else ()),
+                below.strip(),
+                "",
+                f"- Figure: `{place.figure.name}`" + (f", tab {place.tab}" if place.tab else ""),
+                f"- Parameters: `{entry.told}`",
+                f"- Link: {link if look.base else f'`{link}`'}",
+                f"- Command: `{command(place)}`",
+                "- Files: " + ", ".join(f"[{e.upper()}]({file})" for e, file in entry.files.items()),
+                "",
+            ]
     return "\n".join(lines)
 
 
-def _html(entries: Sequence[Entry], look: Look) -> str:
-    chapters = _chapters(entries)
-    body: list[str] = []
-    menu: list[str] = []
-    for page, scenarios in chapters.items():
-        first = next(iter(scenarios.values()))[0].place.topic
-        menu.append(f'<a href="#{page}">{html.escape(first.title)}</a>')
-        body.append(f'<section id="{page}"><h2>{html.escape(first.title)}</h2>')
-        body.append(f"<p>{html.escape(first.question)}</p>")
-        inside = [f'<a href="#{page}-{slug(name)}">{html.escape(name)}</a>' for name in scenarios]
-        body.append(f'<nav class="inner">{" ".join(inside)}</nav>')
-        for name, group in scenarios.items():
-            scenario = group[0].scenario
-            question = f"<i>{html.escape(scenario.question)}</i> " if scenario.question else ""
-            body.append(f'<h3 id="{page}-{slug(name)}">{html.escape(name)}</h3>')
-            body.append(f"<p>{question}{html.escape(scenario.notice)}</p>")
-            body += [_card(entry, look) for entry in group]
-        body.append("</section>")
+def _html(chapters: Mapping[str, Chapter], look: Look) -> str:
+    menu = [f'<a href="#{page}">{html.escape(chapter.title)}</a>' for page, chapter in chapters.items()]
+    body = [chapter.html for chapter in chapters.values()]
     return _PAGE.format(style=_style(look), menu=" ".join(menu), body="\n".join(body))
+
+
+def _html_chapter(topic: Topic, scenarios: Mapping[str, Sequence[Entry]], look: Look) -> str:
+    page = topic.name
+    inside = [f'<a href="#{page}-{slug(name)}">{html.escape(name)}</a>' for name in scenarios]
+    body = [
+        f'<section id="{page}"><h2>{html.escape(topic.title)}</h2>',
+        f"<p>{html.escape(topic.question)}</p>",
+        f'<nav class="inner">{" ".join(inside)}</nav>',
+    ]
+    for name, group in scenarios.items():
+        scenario = group[0].scenario
+        question = f"<i>{html.escape(scenario.question)}</i> " if scenario.question else ""
+        opens = html.escape(_scenario_link(topic, scenario, look))
+        heading = f'<a href="{opens}">{html.escape(name)}</a>' if opens else html.escape(name)
+        body.append(f'<h3 id="{page}-{slug(name)}">{heading}</h3>')
+        body.append(f"<p>{question}{html.escape(scenario.notice)}</p>")
+        body += [_card(entry, look) for entry in group]
+    return "\n".join([*body, "</section>"])
 
 
 def _card(entry: Entry, look: Look) -> str:
     place, figure = entry.place, entry.place.figure
-    shown = next((entry.files[e] for e in ("png", "svg") if e in entry.files), "")
+    shown = entry.picture
     link = address(place.topic, place.values, place.tab, look.base)
     written = html.escape(link)
     where = f"{html.escape(figure.name)}" + (f", tab {html.escape(place.tab)}" if place.tab else "")
-    dense = (
-        f" {look.scale}x" if shown.endswith(".png") else ""
-    )  # a drawing's size does not hang on its pixels
-    dark = f'<source srcset="{entry.dark}{dense}" media="(prefers-color-scheme: dark)">' if entry.dark else ""
-    image = f'<img src="{shown}" srcset="{shown}{dense}" alt="{html.escape(figure.alt)}" loading="lazy">'
-    picture = f"<picture>{dark}{image}</picture>" if shown else ""
+    dark = f'<source srcset="{entry.dark}" media="(prefers-color-scheme: dark)">' if entry.dark else ""
+    alt = html.escape(f"{figure.alt} {export.plain(place.reading)}".strip())
+    width, height = entry.size  # keeps its place until it is loaded
+    image = f'<img src="{shown}" width="{width}" height="{height}" alt="{alt}" loading="lazy">'
+    picture = f'<a href="{shown}"><picture>{dark}{image}</picture></a>' if shown else ""
     files = " ".join(f'<a href="{file}">{ending.upper()}</a>' for ending, file in entry.files.items())
     caption = f"<b>{html.escape(figure.title)}.</b> {html.escape(f'{figure.caption} {figure.key}'.strip())}"
     # A picture that states its caption does not need it below; there it can be copied.
@@ -465,7 +674,7 @@ def _card(entry: Entry, look: Look) -> str:
 {picture}
 {below}<p class="files">{files}</p>
 <details><summary>{where}: parameters, link, command</summary>
-<dl>{inside}<dt>Parameters</dt><dd>{html.escape(_told(place))}</dd>
+<dl>{inside}<dt>Parameters</dt><dd>{html.escape(entry.told)}</dd>
 <dt>Link</dt><dd>{f'<a href="{written}">{written}</a>' if look.base else f"<code>{written}</code>"}</dd>
 <dt>Command</dt><dd><code>{html.escape(command(place))}</code></dd></dl></details>
 </figure>"""
@@ -473,7 +682,7 @@ def _card(entry: Entry, look: Look) -> str:
 
 def _style(look: Look) -> str:
     """Write the index's colors from the theme; with one ground for all pictures, the page around them keeps to it."""
-    grounds = ("light", "dark") if not look.ground else (("dark",) if look.ground == "dark" else ("light",))
+    grounds = ("dark",) if look.ground == "dark" else ("light", "dark") if look.dark else ("light",)
 
     def colors(ground: str) -> str:
         page = theme.PAGE[ground]
@@ -498,7 +707,7 @@ _PAGE = """<!doctype html>
 body {{ margin: 0 auto; max-width: 1120px; padding: 1.5rem 1rem 4rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; font-variant-numeric: tabular-nums; }}
 a {{ color: var(--link); }}
-nav a {{ margin-right: .9rem; }}
+nav a {{ margin-right: .9rem; display: inline-block; }}
 nav.inner {{ font-size: .85rem; }}
 h2 {{ margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }}
 h3 {{ margin-top: 2.5rem; }}

@@ -67,6 +67,7 @@ STYLES = theme.styles(
 
 # What the panels show: the decades around float32, or those where bands can be told apart.
 WINDOWS = {"all of float32": (1e-42, 1e42), "twelve decades": (1e-10, 1e2), "five decades": (1e-3, 1e2)}
+_TEXT_LENGTH, _TEXT_HEIGHT = 0.45, 0.05  # share of a narrow panel that the text at a limit of float32 takes
 # Weights drawn in one run, a few seconds of work; beyond it fewer networks are drawn, and said.
 _WEIGHTS = 150_000_000
 _PART = 16_000_000  # weights or signals of one part of a run, some three tenths of a second
@@ -292,9 +293,13 @@ def _spec(width: int, window: str) -> Spec:
         if name == "signal":
             layers.append(
                 limits.mark_text(
-                    align="left", dx=4, dy=-6, fontSize=theme.SMALL_SIZE - 0.5, clip=True
+                    align=alt.expr("datum.back ? 'right' : 'left'"),
+                    dx=alt.expr("datum.back ? -4 : 4"),
+                    dy=-6,
+                    fontSize=theme.SMALL_SIZE - 0.5,
+                    clip=True,
                 ).encode(
-                    x=alt.value(0), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.ink("muted")
+                    x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.ink("muted")
                 )
             )
         return alt.layer(*layers).properties(width=inner, height=tall, name=name)
@@ -517,7 +522,7 @@ def _figure(values: Values, found: Run) -> Figure:
             }
         )
     nothing = rows(
-        layer=[0], name="", slot=theme.MUTED, dash=0, y=low / 10, note="", label="",
+        layer=[0], name="", slot=theme.MUTED, dash=0, y=low / 10, note="", label="", at=0, back=False,
         **{f"{q}{part}": low / 10 for q in quantities for part in ("", "_low", "_high", "_theory")},
     )  # fmt: skip
     layers = rows(*parts) if parts else nothing
@@ -533,6 +538,7 @@ def _figure(values: Values, found: Run) -> Figure:
         last = np.array([_last(row) for row in beyond])
         extra[f"{name}_ends"] = _ends(names, last, low, high, nothing)
     limits = [y for y in (FLOAT32_TINY, FLOAT32_MAX) if low < y < high]
+    back = [_crossed(settled["signal"], y, low, high) for y in limits]
     return Figure(
         name="initialization/fan",
         build=_builder(window),
@@ -540,9 +546,9 @@ def _figure(values: Values, found: Run) -> Figure:
             "layers": layers,
             "limits": rows(
                 y=limits,
-                label=[
-                    "float32 smallest normal 1.2e−38" if y < 1 else "float32 largest 3.4e38" for y in limits
-                ],
+                label=["float32: 1.2e−38" if y < 1 else "float32: 3.4e38" for y in limits],
+                back=back,
+                at=[depth if right else 0 for right in back],
             )
             if limits
             else nothing,
@@ -554,6 +560,7 @@ def _figure(values: Values, found: Run) -> Figure:
         key=(
             f"{'Lines: the middle network.' if values['statistic'] == 'median' else _LINES} Band: 10th to 90th percentile "
             f"of the networks. Small dots: {_dots(values)} Cross: where a float32 run would end."
+            f"{' Dashed: the largest float32 number and the smallest normal one.' if limits else ''}"
         ),
         alt="Size of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
@@ -597,6 +604,15 @@ def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: pd.Dat
     )
 
 
+def _crossed(lines: Array, y: float, low: float, high: float) -> bool:
+    """Return whether a line passes where a text above the height y would begin, and none where it would end."""
+    if not lines.size:
+        return False
+    above = (lines >= y) & (lines <= y * (high / low) ** _TEXT_HEIGHT)
+    part = math.ceil(_TEXT_LENGTH * (lines.shape[1] - 1))
+    return bool(above[:, : part + 1].any() and not above[:, -part - 1 :].any())
+
+
 def _ends(
     names: tuple[str, ...], last: Array, low: float, high: float, nothing: pd.DataFrame
 ) -> pd.DataFrame:
@@ -605,7 +621,8 @@ def _ends(
         return nothing
     logs = np.log10(np.where(last > 0, np.clip(last, low, high), low))
     bottom, top = np.log10(low), np.log10(high)
-    placed = spread(logs, 0.042 * (top - bottom), bottom, top)
+    tall = top - bottom
+    placed = spread(logs, 0.042 * tall, bottom + 0.02 * tall, top)  # above the numbers of the axis
     return rows(y=10.0**placed, label=list(names), slot=[STYLES[name].slot for name in names])
 
 

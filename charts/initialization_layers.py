@@ -1185,7 +1185,7 @@ def _grid(chosen: _Chosen) -> list[Block]:
         ),
         key=(
             "Upper half of a cell: signal; lower half: gradient. Level (=): within a factor 10. Shrinks (−), grows (+): up to a "
-            "factor 1e6. Vanishes (−−), explodes (++): beyond. Framed: both level. Dark names: on the page now."
+            "factor 1e6. Vanishes (−−), explodes (++): beyond. Framed: both level. Dark names: the chosen schemes and activation."
         ),
         alt=(
             "A grid of schemes by activations, each cell with a word for the size of the signal and one for that of the "

@@ -109,10 +109,21 @@ def _map_spec(width: int) -> Spec:
     marked = alt.Chart(named("marked"))
     schemes = alt.Chart(named("schemes"))
 
+    def legible(
+        base: Panel, across: alt.X, up: alt.Y, text: str, color: alt.Color | alt.ColorDatum, **place: Any
+    ) -> Panel:
+        """Write with the ground's color around the letters, so that no line crosses them out."""
+
+        def said(ink: alt.Color | alt.ColorDatum, **style: Any) -> Panel:
+            return base.mark_text(**place, **style).encode(
+                x=across, y=up, text=f"{text}:N", color=ink, opacity=theme.SHOWN
+            )
+
+        halo = said(theme.ink("paper"), filled=False, strokeWidth=3.5, strokeOpacity=0.6, strokeJoin="round")
+        return alt.layer(halo, said(color))
+
     def written(text: str, **place: Any) -> Panel:
-        return labels.mark_text(**place).encode(
-            x=x, y=y, text=f"{text}:N", color=theme.color(), opacity=theme.SHOWN
-        )
+        return legible(labels, x, y, text, theme.color(), **place)
 
     cells = (
         alt.Chart(named("cells"))
@@ -164,8 +175,15 @@ def _map_spec(width: int) -> Spec:
         schemes.mark_rule(strokeWidth=0.8, opacity=0.7).encode(
             x=x, y=y, y2=high, color=theme.ink("ink"), opacity=theme.SHOWN
         ),
-        schemes.mark_text(align="left", dx=3, fontSize=theme.SMALL_SIZE - 0.5).encode(
-            x=beside, y=above, text="label:N", color=theme.ink("ink"), opacity=theme.SHOWN
+        legible(
+            schemes,
+            beside,
+            above,
+            "label",
+            theme.ink("ink"),
+            align="left",
+            dx=4,
+            fontSize=theme.SMALL_SIZE - 0.5,
         ),
         schemes.mark_point(shape="circle", size=34, strokeWidth=1.4, filled=False).encode(
             x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN
@@ -565,24 +583,23 @@ def _map_figure(
         },
         title="Phases of a deep random network",
         caption=(
-            f"{described}; ring and right panels: σ_w² {number(w, 4)}, σ_b² {number(b, 4)}, angle {number(angle, 4)}°, "
+            f"{described}; ring and curves by layer: σ_w² {number(w, 4)}, σ_b² {number(b, 4)}, angle {number(angle, 4)}°, "
             f"{layers} layers, width {_WIDTH}, {_NETWORKS} networks, seed {seed}. h = φ(h)W + b, q⁰ = 1."
-            + (f" Small circles: schemes of the page, {_listed(schemes)}." if schemes else "")
+            + (f" Schemes as (σ_w², σ_b²), small circles on the map: {_listed(schemes)}." if schemes else "")
         ),
         key=(
             "Blue: χ₁ < 1, gradients fade on their way back and two inputs become alike. Vermilion: gradients grow. The "
             f"stronger the color, the fewer layers it takes. Thick line: χ₁ = 1. {dashed}Thin lines: depth scales of "
-            f"{', '.join(map(str, _ISOLINES[:-1]))} and {_ISOLINES[-1]} layers. Ring: the point of the right panels. "
-            f"{'Small circles: the schemes of the page. ' if names else ''}"
-            "Right: measured line, 10th to 90th percentile of the networks; small dots the theory of infinite width, dashed "
-            "its limit. Click the map to move there."
+            f"{', '.join(map(str, _ISOLINES[:-1]))} and {_ISOLINES[-1]} layers. Ring: the point of the curves. "
+            "By layer: measured line, 10th to 90th percentile of the networks; small dots the theory of infinite width, "
+            "dashed its limit."
         ),
         alt=(
             "Left: map of weight variance against bias variance, colored by how fast gradients fade or grow, with the "
             "critical line. Right: second moment and correlation of two inputs by layer at the chosen point."
         ),
         click="here",
-        hint="Rest the pointer on the map for q*, χ₁, c* and the depth scale there.",
+        hint="Click the map to move there, or rest the pointer on it for q*, χ₁, c* and the depth scale there.",
     )
 
 
@@ -726,7 +743,7 @@ def _regimes_figure(
             f"seed {seed}; the same unit draws for the three."
         ),
         key=(
-            "Left: mean over networks, 10th to 90th percentile, small dots theory. Right: thick, theory from layer to layer; "
+            "By layer: mean over networks, 10th to 90th percentile, small dots theory. From layer to layer: thick, theory; "
             "thin, one layer of theory at the last q, from any c; dots, measured layers. Where a line meets the dashed diagonal "
             "a layer changes nothing."
         ),

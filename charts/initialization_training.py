@@ -65,6 +65,7 @@ _LINEAR = 0.5  # differences up to which the theory of small ones is drawn
 WIDTH, POINTS, STEPS = 32, 32, 150
 DEPTHS = (1, 2, 4, 8, 12, 16, 20, 30, 40)
 _NOISE, _EVERY = 0.05, 5
+_ROOMY = 900  # pixels from which the lines of the loss have room for a long text
 _DATA = 2  # place of the stream of the data; weights and batches have 0 and 1
 _MOST = 6
 _LEARNED = 0.99 * COIN  # a stack has learned something if its loss ends below
@@ -221,7 +222,7 @@ def _symmetry_spec(width: int) -> Spec:
             .encode(
                 x=alt.value(inner),
                 y=height,
-                text=f"{'short' if narrow else 'label'}:N",
+                text=f"{'short' if width < _ROOMY else 'label'}:N",
                 color=theme.ink("muted"),
                 opacity=theme.SHOWN,
             ),
@@ -381,7 +382,7 @@ def _symmetry_figure(found: _Symmetric, start: str, caption: str, monotone: bool
         title="Hidden units that start equal stay equal",
         caption=caption,
         key=(
-            "Left: open circles start, dots end. Right: the chosen start is the thick line. Small dots: theory, of "
+            "Weights: open circles start, dots end. By step: the chosen start is the thick line. Small dots: theory, of "
             f"one unit in place of all equal ones and of small differences to first order. Units count as one if w₁, w₂ and "
             f"b agree to {number(TOLERANCE)}. Dashed on the loss: ln 2 = {number(COIN, 4)}, and the least that one unit with "
             "a monotone function can reach."
@@ -742,9 +743,9 @@ def _train_figure(
         title="Which starts let a deep stack learn",
         caption=caption,
         key=(
-            f"Right: the dashed line is the depth of the left panel. Cross, and number after a name: of the depths tried, the "
-            f"one from which on no loss ends at least 1% below ln 2. Losses above {number(_HIGHEST)} are not drawn, a "
-            f"cross at the top is such a one; those below {number(_LOWEST)} are drawn there."
+            f"By depth: dashed, {here} hidden {'layer' if here == 1 else 'layers'}. Cross, and number after a name: of the "
+            f"depths tried, the one from which on no loss ends at least 1% below ln 2. Losses above {number(_HIGHEST)} are not "
+            f"drawn, a cross at the top is such a one; those below {number(_LOWEST)} are drawn there."
         ),
         alt=(
             "Left: loss against the step at one depth, one line a scheme. Right: loss after training against the depth, with "

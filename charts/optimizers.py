@@ -13,10 +13,12 @@ from charts import raster, theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_averages import AVERAGES_KNOBS, averages_blocks, averages_shown
 from charts.optimizers_base import (
+    CLEAR,
     KNOBS,
     METHODS,
     NONE,
     OWN,
+    ROOMY,
     Method,
     complete,
     conditions,
@@ -65,6 +67,13 @@ _SHAPES = {  # of stationary points
     "saddle": "diamond",
     "degenerate": "square",
 }
+_MARKS = {
+    "minimum": "crosses: minima",
+    "saddle": "diamonds: saddles",
+    "maximum": "triangles: maxima",
+    "degenerate": "squares: neither",
+}
+_SHARED = 3  # conditions at most: noise or mini-batches, clipping, a schedule
 _SIDES: tuple[tuple[Literal["left", "right"], int], ...] = (("left", 8), ("right", -8))
 _ISOLINES = ((91, 9), (71, 5), (61, 3), (51, 2))  # grids and numbers of isolines, from fine to coarse
 _VERTICES = 1500  # more than this a visitor would wait for
@@ -305,16 +314,20 @@ def _spec(width: int) -> Spec:
     )
     point_names = [
         alt.Chart(named("points"))
-        .mark_text(align=align, dx=dx, dy=-8, fontSize=theme.SMALL_SIZE)
-        .encode(x=x, y=alt.Y("name_y:Q"), text=f"{align}:N", color=theme.ink("ink"), opacity=theme.SHOWN)
+        .mark_text(align=align, dx=dx, dy=-8, fontSize=theme.SMALL_SIZE, filled=filled, strokeWidth=4)
+        .encode(x=x, y=alt.Y("name_y:Q"), text=f"{align}:N", color=theme.ink(use), opacity=theme.SHOWN)
         for align, dx in _SIDES
+        for filled, use in ((False, "paper"), (True, "ink"))
     ]
-    conditions = (
+    # Side by side where there is room, else one above the other.
+    said = ["left"] if width >= ROOMY else [f"left{k}" for k in range(_SHARED)]
+    conditions = [
         alt.Chart(named("titles"))
-        .transform_filter("datum.panel == 'left'")
+        .transform_filter(f"datum.panel == '{name}' && datum.text != ''")
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-        .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink"))
-    )
+        .encode(x=alt.value(0), y=alt.value(-8 - 17 * k), text="text:N", color=theme.ink("ink"))
+        for k, name in enumerate(said)
+    ]
     cells = alt.sequence(0, _CELLS * _CELLS, as_="i")
     click = (
         alt.Chart(cells)
@@ -329,8 +342,8 @@ def _spec(width: int) -> Spec:
         .add_params(pick)
     )
     drawn = alt.layer(
-        *(picture, lines, ghost, path, dots, points, *point_names, start),
-        *(gradient, gradient_tip, move, move_tip, now, *exits, conditions),
+        *(picture, lines, ghost, path, dots, points, start, *point_names),
+        *(gradient, gradient_tip, move, move_tip, now, *exits, *conditions),
     )
     surface = (
         alt.layer(drawn, click)
@@ -342,14 +355,15 @@ def _spec(width: int) -> Spec:
         "step:Q",
         title="step",
         scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(grid=False, tickMinStep=1),
+        axis=alt.Axis(grid=False, tickMinStep=1, labelPadding=CLEAR),
     )
     gap = alt.Y(
         "gap:Q",
         title=None,
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
+        axis=alt.Axis(tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, labelPadding=CLEAR),
     )
+    level = alt.Y("gap:Q", title=None)  # the scale and the axis of the first layer hold for all
     curve_ghost = (
         alt.Chart(named("ghost_curve"))
         .mark_line(strokeWidth=1.4, opacity=0.6, clip=True)
@@ -358,12 +372,12 @@ def _spec(width: int) -> Spec:
     curve = (
         alt.Chart(named("curve"))
         .mark_line()
-        .encode(x=step, y=gap, detail=["name:N", "piece:Q"], color=theme.color(), strokeDash=theme.dash())
+        .encode(x=step, y=level, detail=["name:N", "piece:Q"], color=theme.color(), strokeDash=theme.dash())
     )
     exact = (
         alt.Chart(named("theory"))
         .mark_point(filled=True, size=theme.DOT)
-        .encode(x=step, y=gap, color=theme.ink("ink"), opacity=theme.SHOWN)
+        .encode(x=step, y=level, color=theme.ink("ink"), opacity=theme.SHOWN)
     )
     marker = (
         alt.Chart(named("curve"))
@@ -371,7 +385,7 @@ def _spec(width: int) -> Spec:
         .mark_point(filled=True, size=70)
         .encode(
             x=step,
-            y=gap,
+            y=level,
             color=theme.color(),
             opacity=drawn_only,
             tooltip=[
@@ -384,7 +398,7 @@ def _spec(width: int) -> Spec:
     ends = (
         alt.Chart(named("ends"))
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
-        .encode(x=step, y=gap, text="label:N", color=theme.color())
+        .encode(x=step, y=level, text="label:N", color=theme.color())
     )
     heading = (
         alt.Chart(named("titles"))
@@ -823,6 +837,24 @@ def _hidden(like: Part, nothing: pd.DataFrame) -> Part:
     return {name: np.asarray(nothing[name].iloc[:1]).astype(np.asarray(like[name]).dtype) for name in like}
 
 
+def _key(start: bool, points: pd.DataFrame, exits: bool, ends: str, exact: bool) -> str:
+    """Say what the marks mean, of those that the picture has; ``ends`` holds the names at the ends of the curves."""
+    kinds = set(points["kind"][points["shown"]])
+    said = [name for kind, name in _MARKS.items() if kind in kinds]
+    parts = [
+        "Ring: start." if start else "",
+        f"{'; '.join(said).capitalize()}." if said else "",
+        "Big dots: the last step.",
+        "× with a number: the step at which a path leaves the window." if exits else "",
+        "↑ or ↓ with a number: the last step of a curve inside its panel."
+        if "↑" in ends or "↓" in ends
+        else "",
+        "∞: the step at which a run is no longer finite." if "∞" in ends else "",
+        "Small dots on curves: closed form." if exact else "",
+    ]
+    return " ".join(filter(None, parts))
+
+
 def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, Array]) -> Figure:
     surface = surface_of(values)
     steps = whole(values, "steps")
@@ -841,11 +873,12 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
         drawn=False, dash=0, last=steps, label="", line=0, vertex=0, shown=False,
         next_x=center[0], next_y=center[1], tip_x=center[0], tip_y=center[1], downhill=0.0, ahead=0.0,
     )  # fmt: skip
-    curves = _curves(results, surface, values)
+    curves, shared = _curves(results, surface, values), conditions(values)
     window = surface.window
     start_inside = window[0] <= x <= window[1] and window[2] <= y <= window[3]
     panel = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
     marked = " All listed stationary points are marked." if values["points"] else ""
+    points = _points(surface, bool(values["points"]))
     listed = "; ".join(describe(method) for method in shown.values()) or "No optimizer"
     return Figure(
         name="optimizers/trajectories",
@@ -857,23 +890,22 @@ def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, 
             "arrows": rows(*arrows, _hidden(arrows[0], nothing)) if arrows else nothing,
             "exits": _apart(rows(*exits), surface.window) if exits else nothing,
             "start": rows(x=[x], y=[y], shown=True) if start_inside else nothing,
-            "points": _points(surface, bool(values["points"])),
+            "points": points,
             "theory": _theory_rows(exact, curves["curve"]),
-            "titles": rows(text=[panel, "; ".join(conditions(values))], panel=["right", "left"]),
+            "titles": rows(
+                text=[panel, "; ".join(shared), *shared[::-1], *[""] * (_SHARED - len(shared))],
+                panel=["right", "left", *(f"left{k}" for k in range(_SHARED))],
+            ),
             **curves,
         },
         title=f"Paths on {surface.name}",
         caption=(
             f"{place(values)}; {steps} steps. {listed}. {stated(values)}{marked} "
-            "Rates chosen for this picture, not tuned fairly: see Fair."
+            "Rates chosen for this picture, not tuned fairly."
         ),
-        key=(
-            "Ring: start. Crosses: minima; diamonds: saddles; triangles: maxima; squares: neither. Big dots: the scrubbed "
-            "step, with the next step as an arrow and the direction of −g as a dashed one. × with a number: the step at "
-            "which a path leaves the window. ↑ or ↓ with a number: the last step of a curve inside its panel; ∞: the step "
-            "at which a run is no longer finite. Small dots: closed form."
-        ),
-        hint="Click the surface to move the start.",
+        key=_key(start_inside, points, bool(exits), "".join(curves["ends"]["label"]), bool(exact)),
+        hint="Click the surface to move the start. Scrubbing takes the big dots back along the runs, with the next step as an "
+        "arrow and the direction of −g as a dashed one. Fair, below, tunes the rates.",
         play=True,
         alt="Left: paths of the chosen optimizers over a loss surface. Right: how far above the minimum they are.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},

@@ -12,6 +12,9 @@ from charts import theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.optimizers_base import (
+    APART,
+    CLEAR,
+    ROOMY,
     STYLES,
     conditions,
     own,
@@ -58,6 +61,7 @@ _MANY = 2000  # series over which the scatter of the averages is measured
 _BARS = 60  # bars of the weights; where there are more ages, a bar pools some
 _LONG = 1000  # steps on the constant gradient
 _DOTS = 24  # dots of theory along a line
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _POINTS = 120  # most points of a line against step
 _FLOOR, _CEILING = 1e-12, 1e3  # what the panel of f − f* shows, in units of its start
 _SMALL_BIAS = 0.01
@@ -115,15 +119,15 @@ def _heading(name: str) -> Panel:
     )
 
 
-def _ends(data: str, x: int, y: alt.Y, narrow: bool) -> Panel:
-    """Write the names of lines beside the panel, the short ones where it is narrow; shown = false hides a name."""
+def _ends(data: str, x: int, y: alt.Y, short: bool) -> Panel:
+    """Write the names of lines beside the panel, or short ones where there is little room; shown = false hides a name."""
     return (
         alt.Chart(named(data))
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(
             x=alt.value(x),
             y=y,
-            text="short:N" if narrow else "label:N",
+            text="short:N" if short else "label:N",
             color=theme.color(),
             opacity=theme.SHOWN,
         )
@@ -136,7 +140,9 @@ def _side(panels: Sequence[Panel], narrow: bool) -> Spec:
 
 
 def _linear(field: str) -> alt.Y:
-    return alt.Y(field, title=None, scale=alt.Scale(nice=False, zero=False))
+    return alt.Y(
+        field, title=None, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(labelPadding=CLEAR)
+    )
 
 
 def _log(field: str) -> alt.Y:
@@ -144,15 +150,17 @@ def _log(field: str) -> alt.Y:
         field,
         title=None,
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
+        axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, labelPadding=CLEAR),
     )
 
 
-def _steps(title: str, log: bool = False) -> alt.X:
+def _steps(title: str, log: bool = False, tight: bool = False) -> alt.X:
     if log:
         return alt.X(
             "step:Q", title=title, scale=alt.Scale(type="log", nice=False),
-            axis=alt.Axis(grid=False, labelExpr=theme.POWER),
+            axis=alt.Axis(
+                grid=False, labelExpr=theme.POWER, tickCount=3 if tight else 6, labelPadding=CLEAR, labelSeparation=APART
+            ),
         )  # fmt: skip
     return alt.X(
         "step:Q", title=title, scale=alt.Scale(nice=False, zero=False),
@@ -210,8 +218,10 @@ def _days(count: float) -> str:
 @lru_cache(maxsize=16)
 def _average_spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 145 if narrow else round((width - 450) * 0.62)
-    right = width - 145 if narrow else width - 450 - left
+    tight = width < ROOMY
+    beside = 300 if tight else 450  # for axes and names
+    left = width - 149 if narrow else round((width - beside) * 0.62)
+    right = width - 149 if narrow else width - beside - left
     tall = 270 if narrow else 330
     x = alt.X(
         "day:Q", title="day", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, format="d")
@@ -244,7 +254,7 @@ def _average_spec(width: int) -> Spec:
         days.mark_line(strokeWidth=4.5, opacity=0.5).encode(x=x, y=_linear("raw:Q"), color=theme.ink("blue")),
         days.mark_line(strokeWidth=1.8).encode(x=x, y=_linear("corrected:Q"), color=theme.ink("purple")),
         dots(days, "raw_theory:Q"),
-        _ends("series_ends", left, _linear("y:Q"), narrow),
+        _ends("series_ends", left, _linear("y:Q"), tight),
         _heading("series"),
     ).properties(width=left, height=tall, name="series")  # fmt: skip
     noise = alt.layer(
@@ -257,7 +267,7 @@ def _average_spec(width: int) -> Spec:
         *(
             dots(days, f"noise_{kind}_theory:Q") for kind in ("raw", "corrected", "simple")
         ),
-        _ends("noise_ends", right, _linear("y:Q"), narrow),
+        _ends("noise_ends", right, _linear("y:Q"), tight),
         _heading("noise"),
     ).properties(width=right, height=tall, name="noise")  # fmt: skip
     return _side([series, noise], narrow)
@@ -386,7 +396,8 @@ def _average_figure(values: Values, run: _Averages, scatter: Scatter) -> Figure:
         caption=(
             f"{series.name.capitalize()}: level {series.formula}{series.unit} on day t, normal noise σ = "
             f"{number(real(values, 'avg_noise'))}{series.unit}, {len(run.day)} days, seed {values['avg_seed']}. V ← βV + "
-            f"(1 − β)θ with β = {number(beta, 5)}, V₀ = 0; corrected: V/(1 − β^t). Right: over {number(_MANY)} other series of "
+            f"(1 − β)θ with β = {number(beta, 5)}, V₀ = 0; corrected: V/(1 − βᵗ). "
+            f"Standard deviation: over {number(_MANY)} other series of "
             f"noise alone." + (" In red V ← βV + (1 − βθ), V₀ = 0." if wrong else "")
             + (" Dashed: where it would converge if the level stayed as it is that day." if near else "")
         ),
@@ -474,13 +485,20 @@ def _average_blocks(values: Values) -> list[Block]:
 @lru_cache(maxsize=16)
 def _weights_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = [width - 85] * 3 if narrow else [round((width - 195) * share) for share in (0.42, 0.29, 0.29)]
+    inner = [width - 89] * 3 if narrow else [round((width - 207) * share) for share in (0.42, 0.29, 0.29)]
     tall = 230 if narrow else 310
-    x = alt.X("low:Q", title="days back", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(grid=False))
+    x = alt.X(
+        "low:Q",
+        title="days back",
+        scale=alt.Scale(nice=False, zero=True),
+        axis=alt.Axis(grid=False, labelPadding=CLEAR),
+    )
     bars, sums, flags = alt.Chart(named("bars")), alt.Chart(named("sums")), alt.Chart(named("flags"))
 
     def y(field: str) -> alt.Y:
-        return alt.Y(field, title=None, scale=alt.Scale(nice=False, zero=True))
+        return alt.Y(
+            field, title=None, scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(labelPadding=CLEAR)
+        )
 
     def at(field: str) -> alt.X:
         return alt.X(field, title="days back")
@@ -525,8 +543,11 @@ def _weights_spec(width: int) -> Spec:
                 x=at("n:Q"), y=y("momentum_theory:Q"), color=theme.ink("ink"), opacity=theme.SHOWN
             ),
             alt.Chart(named("limit")).mark_rule(strokeWidth=1.2, strokeDash=[6, 3]).encode(y=y("y:Q"), color=theme.color()),
-            alt.Chart(named("limit")).mark_text(align="left", baseline="top", dx=4, dy=5, fontSize=theme.SMALL_SIZE + 0.5).encode(
-                x=alt.value(0), y=y("y:Q"), text="label:N", color=theme.color()
+            # Below the curve: right under the line it would cross the letters.
+            alt.Chart(named("limit")).mark_text(
+                align="right", baseline="middle", dy=round(0.35 * tall), fontSize=theme.SMALL_SIZE + 0.5
+            ).encode(
+                x=alt.value(inner[2]), y=y("y:Q"), text="label:N", color=theme.color()
             ),
             _heading("momentum"),
         ),
@@ -597,7 +618,7 @@ def _weights_figure(beta: float, days: int) -> tuple[Figure, int]:
                 shown=[flag[2] for flag in flags],
             ),
             "reach": rows(n=[0, count]),
-            "limit": rows(y=[total], label=[f"sum 1/(1 − μ) = {number(total)}"], slot=theme.SLOTS["vermilion"]),
+            "limit": rows(y=[total], label=[f"dashed: 1/(1 − μ) = {number(total)}"], slot=theme.SLOTS["vermilion"]),
             "titles": rows(
                 weights=["Weight of a day by its age" if pool == 1 else f"Weight of a day, mean of {pool} ages"],
                 share=["Share held by the last n days"],
@@ -606,8 +627,9 @@ def _weights_figure(beta: float, days: int) -> tuple[Figure, int]:
         },
         title="How much of the past a moving average sees",
         caption=(
-            f"Weights (1 − β)β^k of the value k days back on day {days}, β = {number(beta, 5)}, V₀ = 0; corrected: divided by "
-            f"1 − β^{days} = {number(1 - beta**days, 4)}. Momentum v ← μv + g with μ = β. Days 0 to {count} back"
+            f"Weights (1 − β)βᵏ of the value k days back on day {days}, β = {number(beta, 5)}, V₀ = 0; corrected: divided by "
+            f"1 − β{str(days).translate(_RAISED)} = {number(1 - beta**days, 4)}. Momentum v ← μv + g with "
+            f"μ = β. Days 0 to {count} back"
             + (f", {pool} to a bar." if pool > 1 else ".")
         ),
         key="Blue: raw. Purple: corrected. Flags and rings: four windows, with the share that they hold in the long run. Small "
@@ -670,7 +692,7 @@ def _weights_blocks(values: Values) -> list[Block]:
 @lru_cache(maxsize=16)
 def _rmsprop_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 120 if narrow else (width - 310) // 3
+    inner = width - 124 if narrow else (width - 322) // 3
     tall = 230 if narrow else 300
     x = _steps("step")
     lines = alt.Chart(named("steps"))
@@ -799,7 +821,7 @@ def _rmsprop_figure(values: Values, found: _Scaled, caption: str) -> Figure:
         },
         title=f"What RMSProp divides by on {surface_of(values).name}",
         caption=caption + (f" {len(kept)} of the steps are drawn." if len(kept) < steps else ""),
-        key="Solid and circles: x. Dashed and squares: y. Small dots: the average as a sum of weights (1 − ρ)ρ^k.",
+        key="Solid and circles: x. Dashed and squares: y. Small dots: the average as a sum of weights (1 − ρ)ρᵏ.",
         alt="For both coordinates along a run of RMSProp, log axes: squared gradients and their moving average, the effective "
         "learning rate, and the length of a step.",
     )
@@ -882,7 +904,8 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
 @lru_cache(maxsize=16)
 def _adam_spec(width: int) -> Spec:
     narrow = width < NARROW
-    inner = width - 165 if narrow else (width - 480) // 2
+    tight = width < ROOMY
+    inner = width - 169 if narrow else (width - (346 if tight else 488)) // 2
     tall = 270 if narrow else 340
 
     def line(data: str, x: alt.X) -> Panel:
@@ -898,11 +921,13 @@ def _adam_spec(width: int) -> Spec:
             alt.Chart(named(f"{name}_theory"))
             .mark_point(filled=True, size=theme.DOT)
             .encode(x=x, y=_log("y:Q"), color=theme.ink("ink"), opacity=theme.SHOWN),
-            _ends(f"{name}_ends", inner, _log("y:Q"), narrow),
+            _ends(f"{name}_ends", inner, _log("y:Q"), tight),
             _heading(name),
         ).properties(width=inner, height=tall, name=name)
 
-    return _side([panel("factor", _steps("step", log=True)), panel("gap", _steps("step"))], narrow)
+    return _side(
+        [panel("factor", _steps("step", log=True, tight=tight)), panel("gap", _steps("step"))], narrow
+    )
 
 
 @lru_cache(maxsize=8)
@@ -1185,8 +1210,8 @@ def _adam_blocks(values: Values) -> list[Block]:
     found = _Ablation(measured, exact, runs, gaps, _closed(values, rate, beta1))
     thinned = f" Up to {_POINTS} steps of a line are drawn." if steps >= _POINTS else ""
     caption = (
-        f"β₁ {number(beta1, 5)}, β₂ {number(beta2, 5)} (ρ of RMSProp), ε {number(eps)}. Left: gradient 1 in each of "
-        f"{number(_LONG)} steps. Right: {place(values)}; {counted(steps, 'step')}, exact gradients; GD and its average with "
+        f"β₁ {number(beta1, 5)}, β₂ {number(beta2, 5)} (ρ of RMSProp), ε {number(eps)}. Constant gradient: 1 in each of "
+        f"{number(_LONG)} steps. Surface: {place(values)}; {counted(steps, 'step')}, exact gradients; GD and its average with "
         f"GD's lr {number(rate)}, all that is scaled with Adam's lr {number(lr)}; no weight decay; PyTorch's formulas. The "
         "average is Momentum with lr(1 − β₁) and μ = β₁." + thinned + _without(values)
     )

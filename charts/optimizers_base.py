@@ -27,6 +27,9 @@ DEFAULT = ("GD", "Momentum", "RMSProp", "Adam")
 OWN = "Your own f(x, y)"
 FORMULA = "x^4 + y^4 - 4xy"
 NONE = "none"
+# Pixels that keep tick labels from the marks on a panel's edge, and from each other.
+CLEAR, APART = 6, 5
+ROOMY = 900  # pixels from which on a figure has room for long names beside what they name
 TWIN = " ′"  # follows the label of the second run of an optimizer
 
 METHODS: Mapping[str, Optimizer | Reference] = {**OPTIMIZERS, **REFERENCES}
@@ -371,7 +374,7 @@ def describe(method: Method) -> str:
         value = method.settings[knob.name]
         if knob.name != "lr" and (value != knob.default or knob.name == "momentum"):
             shown = ("on" if value else "off") if isinstance(value, bool) else number(value)
-            parts.append(f"{knob.symbol or knob.name} {shown}")
+            parts.append(f"{knob.symbol or knob.name.replace('_', ' ')} {shown}")
     return f"{method.label} " + " ".join(parts)
 
 

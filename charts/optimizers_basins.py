@@ -16,9 +16,12 @@ from charts import progress, raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
+    APART,
+    CLEAR,
     KNOBS,
     METHODS,
     NONE,
+    ROOMY,
     Method,
     describe,
     factors,
@@ -320,12 +323,12 @@ def basin_image(hue: Array, shade: Array) -> str:
 
 @lru_cache(maxsize=16)
 def _basins_spec(width: int) -> Spec:
-    narrow = width < NARROW
-    left = width - 56 if narrow else round((width - 250) * 0.58)
-    right = width - 195 if narrow else width - 385 - left
-    tall = min(440, max(270, round(left * 0.86)))
-    upper = 190 if narrow else tall - 190
-    lower = 140
+    narrow, tight = width < NARROW, width < ROOMY
+    left = width - 56 if narrow else round((width - 250) * (0.63 if tight else 0.58))
+    right = width - 195 if narrow else width - (240 if tight else 385) - left
+    tall = 310 if tight and not narrow else min(440, max(270, round(left * 0.86)))
+    lower = 100 if tight and not narrow else 140
+    upper = 190 if narrow else tall - lower - 50
 
     x = alt.X("x:Q", title="start x", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
     y = alt.Y("y:Q", title="start y", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
@@ -402,11 +405,13 @@ def _basins_spec(width: int) -> Spec:
     ).properties(width=left, height=tall, name="map")
 
     bars = alt.Chart(named("bars"))
-    top = alt.Y("thin:Q" if narrow else "y:Q")  # a name stands beside its bar, on a narrow figure above it
+    top = alt.Y(
+        "thin:Q" if tight else "y:Q"
+    )  # a name stands beside its bar, or where there is little room above it
     place_y = alt.Y("y:Q", title=None, axis=None, scale=alt.Scale(nice=False, zero=False, reverse=True))
     name = (
         bars.mark_text(align="left", baseline="bottom", dx=2, dy=-2, fontSize=theme.SMALL_SIZE).encode(y=top)
-        if narrow
+        if tight
         else bars.mark_text(align="right", dx=-8, fontSize=theme.SMALL_SIZE + 0.5).encode(y=alt.Y("middle:Q"))
     )
     extent = alt.X(
@@ -430,7 +435,7 @@ def _basins_spec(width: int) -> Spec:
         name.encode(x=alt.value(0), text="name:N", color=theme.ink("ink"), opacity=theme.SHOWN),
         bars.mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5).encode(
             x=alt.value(right),
-            y=alt.Y("center:Q" if narrow else "middle:Q"),
+            y=alt.Y("center:Q" if tight else "middle:Q"),
             text="text:N",
             color=theme.ink("ink"),
             opacity=theme.SHOWN,
@@ -442,7 +447,9 @@ def _basins_spec(width: int) -> Spec:
         "step:Q",
         title="step",
         scale=alt.Scale(type="log", nice=False, domainMin=1),
-        axis=alt.Axis(grid=False, labelExpr=theme.POWER, tickCount=4),
+        axis=alt.Axis(
+            grid=False, labelExpr=theme.POWER, tickCount=4, labelPadding=CLEAR, labelSeparation=APART
+        ),
     )
     level = alt.Y(
         "share:Q",
@@ -689,7 +696,7 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
         key=(
             f"Color: {f'the {end.one}' if minima else 'the side'}{shaded}. "
             f"{legend}"
-            f"Ring and line: the page's start and its run with {this.method.label}."
+            f"Ring and line: a start and its run with {this.method.label}."
         ),
         alt="Left: map of starts colored by where their run ends. Right: share of each, and share arrived by step.",
         click="pixel",
@@ -702,7 +709,7 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
 
 def _described(values: Values, this: _Outcome, plain: _Outcome | None) -> str:
     factor = real(values, "basin_factor")
-    times = f" ({number(factor)} times the page's)" if factor != 1 else ""
+    times = f" ({number(factor)} times the rate set)" if factor != 1 else ""
     beside = f"; {describe(plain.method)}" if plain else ""
     return f"{describe(this.method)}{times}{beside}"
 
@@ -710,7 +717,7 @@ def _described(values: Values, this: _Outcome, plain: _Outcome | None) -> str:
 def _conditions(values: Values) -> str:
     """State what acts on all methods."""
     quiet = {**values, "noise": 0.0}
-    exact = "Exact gradients, without the page's noise. " if noisy(values) and not noisy(quiet) else ""
+    exact = "Exact gradients, without noise. " if noisy(values) and not noisy(quiet) else ""
     return exact + stated(quiet)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from charts import raster, theme
 from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
+from charts.optimizers_base import APART, CLEAR
 from charts.topic import Block, Values, real, whole, word
 from core.batch_gradients import (
     BatchErrors,
@@ -145,13 +146,19 @@ def _log_y(field: str) -> alt.Y:
 
 def _plain(channel: type[alt.X] | type[alt.Y], field: str, title: str | None) -> Any:
     return channel(
-        field, title=title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=5)
+        field,
+        title=title,
+        scale=alt.Scale(nice=False, zero=False),
+        axis=alt.Axis(grid=False, tickCount=5, labelPadding=CLEAR),
     )
 
 
 def _share_y(field: str) -> alt.Y:
     return alt.Y(
-        field, title=None, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(format="~%", tickCount=5)
+        field,
+        title=None,
+        scale=alt.Scale(nice=False, zero=False),
+        axis=alt.Axis(format="~%", tickCount=5, labelPadding=CLEAR),
     )
 
 
@@ -401,8 +408,8 @@ def _directions_figure(values: Values, fan: _Fan) -> Figure:
         ),
         key=(
             "Arrows and dots: blue downhill for the full loss, red not, orange the mini-batch that is picked out; in the "
-            "color of the text all samples. Isolines: gray the full loss, dashed that mini-batch’s, crosses where one point is "
-            "lowest. On the right: gray cross 0, dashed the "
+            "color of the text all samples. Isolines: gray the full loss, dashed that mini-batch's, crosses where one point is "
+            "lowest. Among the gradients: gray cross 0, dashed the "
             "border to uphill, small dots two standard deviations in theory."
         ),
         alt="A fan of mini-batch gradient arrows around the full gradient on the loss, and the gradients as points of a plane.",
@@ -564,10 +571,10 @@ def _noise_blocks(values: Values) -> list[Block]:
         title="Noise by batch size",
         caption=(
             f"{model}, N = {count}, at {_pair(point)}, {values['batch_way']}% of the way from the start to the minimum; "
-            f"{_DRAWS} mini-batches of every size, each size’s within the next one’s; errors against the full gradient; seed "
+            f"{_DRAWS} mini-batches of every size, each size's within the next one's; errors against the full gradient; seed "
             f"{values['batch_seed']}."
         ),
-        key="Small dots: σ₁/√B with replacement, and times √((N − B)/(N − 1)) without; on the right, normal gradients.",
+        key="Small dots: σ₁/√B with replacement, and times √((N − B)/(N − 1)) without; for the share downhill, normal gradients.",
         alt="The error of mini-batch gradients against batch size on log axes, and the share of them that point downhill.",
     )  # fmt: skip
     kept = theory > 0
@@ -626,7 +633,7 @@ def _seen_spec(width: int) -> Spec:
         "step:Q",
         title="step",
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(grid=False, labelExpr=theme.POWER),
+        axis=alt.Axis(grid=False, labelExpr=theme.POWER, labelSeparation=APART),
     )
     return _panels(width, panel(left, seen, "seen"), panel(right, step, "steps"))
 
@@ -734,7 +741,7 @@ def _seen_blocks(values: Values) -> list[Block]:
             + f"; {epochs} epoch{'s' if epochs > 1 else ''} of shuffled mini-batches of {values['batch_between']}; "
             f"lines means, bands half of the runs, seeds {values['batch_seed']} to {whole(values, 'batch_seed') + _SEEDS - 1}."
         ),
-        key="Dots on the right edge: lr·tr C/(4B), where small steps on independent mini-batches would hover.",
+        key="Dots on the right edge: lr·tr C/(4B), where small steps on independent mini-batches would stay.",
         alt="Loss above its minimum by samples seen and by steps, one line each for three batch sizes.",
     )
     head = (
@@ -826,7 +833,7 @@ def _escape_spec(width: int) -> Spec:
         "sigma:Q",
         title="σ of the noise",
         scale=alt.Scale(nice=False),
-        axis=alt.Axis(grid=False),
+        axis=alt.Axis(grid=False, labelPadding=CLEAR),
     )
     base = alt.Chart(named("shares"))
     noise: list[Panel] = [
@@ -959,16 +966,16 @@ def _escape_blocks(values: Values) -> list[Block]:
         },
         title="Out of the worse well",
         caption=(
-            f"Two wells, lr {number(lr)}. Left: {_RUNS} runs for each of {_SIGMAS} σ "
+            f"Two wells, lr {number(lr)}. Noise: {_RUNS} runs for each of {_SIGMAS} σ "
             f"up to {number(real(values, 'batch_sigma_max'))} from ({number(WELLS.shallow)}, 0), the "
             "bottom of the shallow well, gradient descent with normal noise of deviation σ in each coordinate, after "
             f"{steps} steps; seed "
-            f"{values['batch_seed']}. Right: heavy ball without noise from ({number(start)}, 1.5), μ from 0 to 0.99 "
+            f"{values['batch_seed']}. Momentum: heavy ball without noise from ({number(start)}, 1.5), μ from 0 to 0.99 "
             "in steps of "
             f"0.01, {_REST} steps."
         ),
         key=(
-            "Left: bands Wilson’s 95% intervals, small dots the exact chain. Right: green ends in the deep well, "
+            "Noise: band Wilson's 95% intervals, small dots the exact chain. Momentum: green ends in the deep well, "
             "orange in the "
             "shallow one, red diverges; triangles lie beyond the window."
         ),

@@ -13,6 +13,8 @@ from charts import progress, raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
+    APART,
+    CLEAR,
     DEFAULT,
     KNOBS,
     METHODS,
@@ -369,13 +371,19 @@ def heading(field: str, narrow: bool, above: int = 8) -> Panel:
     )
 
 
-def _log(channel: Any, field: str, title: str | None = None) -> Any:
-    """Encode a field on a log axis."""
+def _log(channel: Any, field: str, title: str | None = None, ticks: int = 6) -> Any:
+    """Encode a field on a log axis; one of more decades than ``ticks`` is labelled at powers of ten alone."""
     return channel(
         field,
         title=title,
         scale=alt.Scale(type="log", nice=False),
-        axis=alt.Axis(tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
+        axis=alt.Axis(
+            tickCount=ticks,
+            labelExpr=theme.POWER,
+            gridOpacity=theme.POWER_GRID,
+            labelPadding=CLEAR,
+            labelSeparation=APART,
+        ),
     )
 
 
@@ -387,7 +395,7 @@ def _rates_spec(width: int) -> Spec:
     narrow = width < NARROW
     inner = width - (175 if narrow else 230)
     tall = 300 if narrow else 380
-    x = _log(alt.X, "rate:Q", "learning rate")
+    x = _log(alt.X, "rate:Q", "learning rate", 4 if narrow else 6)
     y = _log(alt.Y, "score:Q")
     lines, best = alt.Chart(named("lines")), alt.Chart(named("best"))
     layers = [
@@ -540,9 +548,9 @@ def _rates_figure(values: Values, runs: Mapping[str, _Run], tuned: Mapping[str, 
         },
         title="Every optimizer with the same budget of learning rates",
         caption=f"{_where(values, whole(values, 'fair_starts'), _budget(values))}; {_said(objective, horizon)}. "
-        f"The page's settings: {_methods_said(values, list(runs))}.",
-        key="Filled: best rate, named at the right. Ring: the page's rate. Band: the middle half of the starts. × above: the "
-        "first rate with which half of the starts end higher than they began"
+        f"Settings before tuning: {_methods_said(values, list(runs))}.",
+        key="Filled: best rate, named at the right. Ring: the rate before tuning. Band: the middle half of the starts. × above: "
+        "the first rate with which half of the starts end higher than they began"
         + (", small dot beside it: the exact limit." if limits else ".")
         + (_done_said() if below else ""),
         alt="Outcome after the horizon against learning rate, one line for each optimizer, best rates and the page's marked.",
@@ -795,10 +803,10 @@ def _ranking_figure(values: Values, ranked: Sequence[_Ranked], judge: _Judge, in
                 rates=["lr"],
             ),
         },
-        title="Tuned against the page's rates, and at a longer horizon",
+        title="Before and after tuning, and at a longer horizon",
         caption=f"{_where(values, whole(values, 'fair_starts'), _budget(values))}; objective: {_said(objective, horizon)}, then "
-        f"{_said(objective, longer)}. The page's settings: {_methods_said(values, names)}.",
-        key=f"First panel: ring the page's rate, filled the tuned one. Second: ring the rate tuned for {number(horizon)} "
+        f"{_said(objective, longer)}. Settings before tuning: {_methods_said(values, names)}.",
+        key=f"First panel: ring the rate before tuning, filled the tuned one. Second: ring the rate tuned for {number(horizon)} "
         f"steps, filled the one tuned for {number(longer)}. The numbers are the two rates. × at the right edge: "
         + ("not reached." if objective.unit == "steps" else "above the panel or diverged.")
         + (_done_said() if beyond else ""),
@@ -919,7 +927,7 @@ def _memory_axis(channel: Any, field: str, title: str | None) -> Any:
         title=title,
         scale=alt.Scale(type="log", nice=False, reverse=True),
         axis=alt.Axis(
-            grid=False, tickCount=6, ticks=False,
+            grid=False, tickCount=6, ticks=False, labelPadding=CLEAR,
             labelExpr=f"indexof([1, 2, 5], {_MANTISSA}) < 0 ? '' : {_KEPT}",
         ),
     )  # fmt: skip
@@ -941,9 +949,14 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
         alt.Chart(named("isolines"))
         .mark_line(strokeWidth=0.9, opacity=0.8, clip=True)
         .encode(x=x, y=y, detail="line:N", order="vertex:Q", color=theme.ink("ink"), opacity=theme.SHOWN),
-        alt.Chart(named("levels"))
-        .mark_text(fontSize=theme.SMALL_SIZE, align="right", dx=-4, baseline="middle", clip=True)
-        .encode(x=x, y=y, text="label:N", color=theme.ink("ink")),
+        *(
+            alt.Chart(named("levels"))
+            .mark_text(
+                fontSize=theme.SMALL_SIZE, align="right", dx=-4, baseline="middle", clip=True, filled=filled, strokeWidth=4
+            )
+            .encode(x=x, y=y, text="label:N", color=theme.ink(use))
+            for filled, use in _HALO
+        ),
         alt.Chart(named("border"))
         .mark_line(strokeWidth=2, strokeDash=[5, 3], clip=True)
         .encode(x=x, y=y, order="vertex:Q", color=theme.ink("ink"), opacity=theme.SHOWN),
@@ -952,17 +965,21 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
             size=alt.Size("size:Q", scale=None, legend=None),
         ),
         *(
-            points.mark_text(fontSize=theme.SMALL_SIZE, fontWeight=600, align="left", baseline="middle", dx=6, dy=dy).encode(
-                x=x, y=y, text=f"{label}:N", color=theme.color(), opacity=theme.SHOWN
+            points.mark_text(
+                fontSize=theme.SMALL_SIZE, fontWeight=600, align="left", baseline="middle", dx=6, dy=dy, filled=filled,
+                strokeWidth=4,
+            ).encode(
+                x=x, y=y, text=f"{label}:N", color=theme.color() if filled else theme.ink(use), opacity=theme.SHOWN
             )
             for label, dy in (("above", -9), ("below", 10))
+            for filled, use in _HALO
         ),
         heading("map", narrow),
         alt.Chart(named("titles"))
         .mark_text(align="right", baseline="bottom", fontSize=theme.SMALL_SIZE, dx=-6, dy=-8)
         .encode(x=alt.value(0), y=alt.value(0), text="up:N", color=theme.ink("ink")),
     ).properties(width=left, height=tall, name="map")  # fmt: skip
-    score = _log(alt.X, "score:Q")
+    score = _log(alt.X, "score:Q", ticks=4 if narrow else 6)
     profile = alt.Chart(named("profile"))
     best = alt.layer(
         alt.Chart(named("extent")).mark_point(opacity=0).encode(x=score, y=y),
@@ -985,12 +1002,15 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
     return assemble(both.resolve_scale(color="shared", x="independent", y="independent"), theme.config())
 
 
+# The ground's color around letters that stand on a picture.
+_HALO = ((False, "paper"), (True, "ink"))
 _HORIZON_INKS = (("blue", 0), ("ochre", 1))
 
 
 @lru_cache(maxsize=16)
 def _map_spec(width: int) -> Spec:
-    return _map_layout(width, lambda field: _log(alt.X, field, "learning rate"))
+    ticks = 3 if width < NARROW else 6
+    return _map_layout(width, lambda field: _log(alt.X, field, "learning rate", ticks))
 
 
 @lru_cache(maxsize=16)
@@ -1164,7 +1184,7 @@ def _point_rows(
     within = all(v.min() <= at <= v.max() for v, at in zip((x, y), fastest, strict=True))
     at = np.array([page if inside else best, best, fastest if within else best])
     return {
-        "x": at[:, 0], "y": at[:, 1], "above": ["", "best", ""], "below": ["page", "", ""],
+        "x": at[:, 0], "y": at[:, 1], "above": ["", "best", ""], "below": ["here", "", ""],
         "slot": [theme.SLOTS["vermilion"], theme.INK, theme.INK], "size": [40, 60, theme.DOT],
         "shown": [inside, tuned.reached, border is not None and within],
     }  # fmt: skip
@@ -1207,10 +1227,10 @@ def _map_figure(values: Values, swept: Sweep, tuned: Tuned, border: _Border | No
             ),
         },
         title="Two knobs at a time",
-        caption=f"{_where(values, len(swept.outcome.initial), spanned)}; {_said(objective, horizon)}, at the right also "
-        f"with {number(longer)} steps. The page's settings: {_methods_said(values, [pair.optimizer])}.",
+        caption=f"{_where(values, len(swept.outcome.initial), spanned)}; {_said(objective, horizon)}, the best of a row also "
+        f"with {number(longer)} steps. Settings before tuning: {_methods_said(values, [pair.optimizer])}.",
         key=f"Map: the stronger the color, the {'lower' if loss else 'sooner'}; isolines named with their value; orange: half of "
-        f"the starts {'end higher than they began' if loss else 'do not arrive'}.{theory if border else ''} Right: the best "
+        f"the starts {'end higher than they began' if loss else 'do not arrive'}.{theory if border else ''} Lines: the best "
         "score of every row.",
         alt="Map of the outcome over two knobs of one optimizer, and beside it the best outcome of every row at two horizons.",
     )

@@ -14,7 +14,15 @@ from PIL import Image
 from charts import progress, raster, theme
 from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.optimizers_base import place, problem_of, start_of, surface_key, surface_of, surface_settings
+from charts.optimizers_base import (
+    CLEAR,
+    place,
+    problem_of,
+    start_of,
+    surface_key,
+    surface_of,
+    surface_settings,
+)
 from charts.optimizers_batches import heading, labels
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
@@ -102,7 +110,10 @@ def land_shown(values: Values) -> tuple[str, ...]:
 
 def _plain(channel: type[alt.X] | type[alt.Y], field: str, title: str | None) -> Any:
     return channel(
-        field, title=title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=5)
+        field,
+        title=title,
+        scale=alt.Scale(nice=False, zero=False),
+        axis=alt.Axis(grid=False, tickCount=5, labelPadding=CLEAR),
     )
 
 
@@ -301,7 +312,7 @@ def _slices_blocks(values: Values) -> list[Block]:
             "to border; "
             f"map: smaller eigenvalue of the Hessian below 0 at {_CELLS} × {_CELLS} places."
         ),
-        key="Red: bends down, on the left in some direction, on the right along the line.",
+        key="Red: bends down, on the map in some direction, on the curve along the line.",
         alt="A map of the window with the region of negative curvature and a line, and the loss along that line.",
     )  # fmt: skip
     bends = float(cut.down.mean())
@@ -453,7 +464,7 @@ def _swapped_blocks(values: Values) -> list[Block]:
         },
         title="Equal minima, and what lies between",
         caption=(
-            f"{data}, {_POINTS} points, noise {number(_NOISE)}; 2-{units}-1, {_ACTIVATION.name}, cross-entropy, "
+            f"{data.capitalize()}, {_POINTS} points, noise {number(_NOISE)}; 2-{units}-1, {_ACTIVATION.name}, cross-entropy, "
             "Glorot normal, "
             f"Adam, lr {number(_SWAP_LR)}, {_SWAP_STEPS} steps on all data; seed {seed}."
         ),
@@ -742,7 +753,9 @@ def _one_spec(width: int) -> Spec:
     x = _plain(alt.X, "w:Q", "weight w")
 
     def height(field: str) -> alt.Y:
-        return alt.Y(field, title=None, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5))
+        return alt.Y(
+            field, title=None, scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=5, labelPadding=CLEAR)
+        )
 
     def panel(data: str) -> Panel:
         return alt.layer(

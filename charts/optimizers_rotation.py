@@ -14,6 +14,7 @@ from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
     BOWL,
+    CLEAR,
     STYLES,
     Method,
     describe,
@@ -197,7 +198,9 @@ def _spec(width: int) -> Spec:
     def y(field: str) -> alt.Y:
         return alt.Y(
             field, title=None, scale=alt.Scale(type="log", nice=False),
-            axis=alt.Axis(tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
+            axis=alt.Axis(
+                tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, labelPadding=CLEAR
+            ),
         )  # fmt: skip
 
     lines = alt.Chart(named("lines"))
@@ -314,7 +317,7 @@ def _rates_said(values: Values) -> str:
     how = word(values, "rot_rates")
     if how != AS_SET:
         return f"rates {how}"
-    return f"{how} rates" if word(values, "surface") == BOWL else "rates suggested for the bowl"
+    return "rates as set" if word(values, "surface") == BOWL else "rates suggested for the bowl"
 
 
 def _said_steps(run: _Turned, k: int, horizon: int) -> str:
@@ -374,7 +377,7 @@ def _figure(values: Values, runs: Mapping[str, _Turned]) -> Figure:
         + (f", of {_BUDGET} from {number(10**BELOW)} to {number(10**ABOVE)} times the suggested one" if tuned else "")
         + f"; constant rates, exact gradients. Settings: {_settings_said(values, runs)}. Paths of {name}.",
         key="Dots: exact steps of the linear rules. × at the upper edge: not there within the horizon. Dashed upright: the "
-        "page's angle. Paths until the target, seen from the bowl's axes: solid 0°, dashed 15°, dotted 45°; rings at f₀, 30%, "
+        "angle set. Paths until the target, seen from the bowl's axes: solid 0°, dashed 15°, dotted 45°; rings at f₀, 30%, "
         "10% and the target.",
         alt="Steps to the target against the valley's angle, a line for each optimizer, and one's paths at three angles.",
     )  # fmt: skip

@@ -575,8 +575,8 @@ def _figure(values: Values, taken: _Taken) -> Figure:
         ),
         key=(
             "Ring: the point. Thick arrow: the step. Thin arrows: its parts, tip to tail; parts that are 0 are left out. Gray: "
-            "what gradient descent would do at this learning rate. Dotted: the path. Right: solid x, dashed y; hollow circles "
-            "(x) and diamonds (y): that coordinate moves up its gradient."
+            "what gradient descent would do at this learning rate. Dotted: the path. Effective rate: solid x, dashed y; hollow "
+            "circles (x) and diamonds (y): that coordinate moves up its gradient."
         ),
         alt="Left: one step as a sum of arrows over isolines of the loss. Right: step over negative gradient by coordinate.",
     )

@@ -12,7 +12,9 @@ from charts import raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
+    APART,
     BOWL,
+    CLEAR,
     STYLES,
     conditions,
     own,
@@ -482,9 +484,10 @@ def _components_figure(s: _Setting, found: _Components) -> Figure:
         title="The components of the error",
         caption=f"{s.described()}; {counted(steps, 'step')}; {start}; exact gradients, no weight decay.",
         key="Lines and bars: the run. Small dots and ticks: closed form. Full: the smaller curvature λ₁, dashed or pale: λ₂. "
-        "↓ and ↑: the step at which a line leaves the panel, or a part of the loss that is beyond it.",
-        alt="Distance from the minimum along both eigenvectors against step, and the share of the loss in each at the "
-        "scrubbed step.",
+        "Dashed upright: the step of the bars. ↓ and ↑: the step at which a line leaves the panel, or a part of the loss that is "
+        "beyond it.",
+        alt="Distance from the minimum along both eigenvectors against step, and the share of the loss in each at one "
+        "step.",
     )  # fmt: skip
 
 
@@ -533,13 +536,20 @@ def _rates_spec(width: int) -> Spec:
     left = width - 96 if narrow else round((width - 170) * 0.53)
     right = width - 66 if narrow else width - 170 - left
     tall = 290 if narrow else 360
-    ticks = alt.Axis(labelExpr=theme.POWER, grid=False, labelOverlap="greedy")
+    ticks = alt.Axis(
+        labelExpr=theme.POWER,
+        grid=False,
+        labelOverlap="greedy",
+        labelPadding=CLEAR,
+        labelSeparation=APART,
+        tickCount=4,
+    )
     x = alt.X("lr:Q", title="learning rate", scale=alt.Scale(type="log", nice=False), axis=ticks)
     y = alt.Y(
         "rate:Q",
         title=None,
         scale=alt.Scale(type="pow", exponent=_EXPONENT, nice=False, zero=True),
-        axis=alt.Axis(values=[0, 0.6, 0.8, 0.9, 1], format="~g"),
+        axis=alt.Axis(values=[0, 0.6, 0.8, 0.9, 1], format="~g", labelPadding=CLEAR),
     )
     base = alt.Chart(named("lines"))
     marks = alt.Chart(named("marks"))
@@ -814,14 +824,14 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
         },
         title="The rate against the learning rate",
         caption=(
-            f"{s.described()}; {_where(s)}. Left: {_RATES} learning rates, {_LONG} steps each on ½λu² from u = 1, rate "
-            f"from the slope of log √(u² + u²₋₁) over the second half of each run. Right: rate of ½λu² for every lr·λ and μ; "
+            f"{s.described()}; {_where(s)}. Rate: {_RATES} learning rates, {_LONG} steps each on ½λu² from u = 1, rate "
+            f"from the slope of log √(u² + u²₋₁) over the second half of each run. Regimes: rate of ½λu² for every lr·λ and μ; "
             f"rings: best pair, lr {number(float(tuned.lr))}, μ {number(float(tuned.momentum))}."
         ),
         key=(
-            "Left: lines are theory, dots are measured; full λ₁, dashed λ₂, wide the larger of both, which decides; above 1 "
+            "Rate: lines are theory, dots are measured; full λ₁, dashed λ₂, wide the larger of both, which decides; above 1 "
             f"a run diverges; ↑: a line leaves the panel, at {number(_TOP)}. "
-            "Right: the bluer, the faster; orange diverges; dashed line: critical damping and change of sign, "
+            "Regimes: the bluer, the faster; orange diverges; dashed line: critical damping and change of sign, "
             "full line: limit."
         ),
         alt="The factor per step of both components against the learning rate, with its limit and its best value, and the "

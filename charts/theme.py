@@ -157,6 +157,7 @@ def config() -> dict[str, object]:
     return {
         "axis": {
             "labelFontSize": SMALL_SIZE,
+            "labelPadding": 6,  # marks on the edge of a plot reach beyond it
             "titleFontSize": TEXT_SIZE,
             "titleFontWeight": "normal",
             "labelFlush": False,
@@ -185,8 +186,11 @@ _PRINT_GRID = {"white": "#e3e4e6", "transparent": "#d9dadb", "dark": "#33373e"}
 
 
 def ground_inks(ground: str) -> list[str]:
-    """The inks on a ground of ``GROUNDS``, by slot; without a ground they are those of white."""
-    return [entry.dark if ground == "dark" else entry.light for entry in INKS]
+    """The inks on a ground of ``GROUNDS``, by slot; without a ground they are those of white, but paper is none."""
+    inks = [entry.dark if ground == "dark" else entry.light for entry in INKS]
+    if not PAPERS[ground]:
+        inks[SLOTS["paper"]] = "transparent"
+    return inks
 
 
 def print_config(ground: str = "white") -> dict[str, object]:

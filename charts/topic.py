@@ -52,7 +52,7 @@ class Code:
 class Scenario:
     """A named set of knob values with one line on what to notice and, where it helps, a question first.
 
-    ``tab`` names the tab that shows it, if it is not the main figure.
+    ``tab`` names the tab that shows it, if it is not the main figure; ``aliases`` are names it once had, for links.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Scenario:
     values: Values = field(default_factory=lambda: MappingProxyType({}))
     question: str = ""
     tab: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,9 @@ class Topic:
     ``tabs`` names the topic's own tabs, as ``make`` returns them;
     ``free`` names the knobs that a scenario leaves open unless it sets them (the seed, what is being edited);
     ``click`` turns a click on the main figure into values; ``code`` says whether views come with programs;
-    ``measures`` holds, by id, what the app measures to judge a claim of the notes.
+    ``measures`` holds, by id, what the app measures to judge a claim of the notes;
+    ``aliases`` and ``tab_aliases`` map names that a knob or a tab once had to its name of today, so that old links live
+    on (those of a scenario stand in the scenario, those of a choice in its knob).
     """
 
     name: str
@@ -197,9 +200,14 @@ class Topic:
     click: Callable[[Mapping[str, float], Values], dict[str, Value]] | None = None
     code: bool = False
     measures: Mapping[str, Callable[[], Measured]] = field(default_factory=lambda: MappingProxyType({}))
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    tab_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse scenarios that name unknown knobs or values out of range, and a first one that is no default."""
+        """Refuse scenarios that name unknown knobs or values out of range, and a first one that is no default.
+
+        So are former names that are in use, or that lead to nothing.
+        """
         for scenario in self.scenarios:
             for name, value in scenario.values.items():
                 self.knobs[name].check(value)
@@ -207,6 +215,22 @@ class Topic:
                 raise ValueError(f"{self.name}: scenario {scenario.name} opens no tab of the page")
         if self.scenarios[0].values:
             raise ValueError(f"{self.name}: the first scenario is the default view and sets nothing")
+        if any(name in self.knobs for name in _RESERVED):
+            raise ValueError(f"{self.name}: no knob is named {' or '.join(_RESERVED)}")
+        former = [(alias, each.name) for each in self.scenarios for alias in each.aliases]
+        if len({alias for alias, _ in former}) < len(former):
+            raise ValueError(f"{self.name}: two scenarios have the same former name")
+        names = [scenario.name for scenario in self.scenarios]
+        for kind, aliases, living, taken in (
+            ("knob", self.aliases, tuple(self.knobs), _RESERVED),
+            ("tab", self.tab_aliases, self.tab_names, ()),
+            ("scenario", dict(former), names, (CUSTOM,)),
+        ):
+            for alias, today in aliases.items():
+                if alias in (*living, *taken):
+                    raise ValueError(f"{self.name}: the former name {alias} of a {kind} is in use")
+                if today not in living:
+                    raise ValueError(f"{self.name}: the former name {alias} leads to no {kind}")
 
     def defaults(self) -> dict[str, Value]:
         """Return the values of the default view."""
@@ -222,8 +246,8 @@ class Topic:
         return {**self.defaults(), **self.complete(given), **given}
 
     def scenario(self, name: str) -> Scenario | None:
-        """Return the scenario of that name, or None."""
-        return next((s for s in self.scenarios if s.name == name), None)
+        """Return the scenario that has that name, or once had it; None if there is none."""
+        return next((s for s in self.scenarios if name in (s.name, *s.aliases)), None)
 
     def scenario_values(self, scenario: Scenario) -> dict[str, Value]:
         """Return every knob's value in a scenario."""
@@ -242,8 +266,40 @@ class Topic:
         """Return the name a knob has in a link."""
         return f"{self.prefix}_{name}"
 
+    def knob_of(self, parameter: str) -> str | None:
+        """Name the knob that a parameter of a link sets, by its name of today or a former one; None if it sets none."""
+        if not parameter.startswith(f"{self.prefix}_"):
+            return None
+        name = parameter.removeprefix(f"{self.prefix}_")
+        name = self.aliases.get(name, name)
+        return name if name in self.knobs else None
+
+    def canonical(self, query: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Write the parameters of a link with the names of today; a link of today stays as it is.
+
+        Former names of knobs, of the scenario and of the tab are replaced. A parameter that is there by its name of
+        today too counts by that alone. Values of knobs stay as they are: the knobs read them.
+
+        Args:
+            query: every parameter of the link with the list of its values.
+        """
+        found: dict[str, list[str]] = {}
+        for parameter, texts in query.items():
+            knob = self.knob_of(parameter)
+            today = self.key(knob) if knob else parameter
+            if today == parameter or today not in query:
+                found[today] = [self._renamed(today, text) for text in texts]
+        return found
+
+    def _renamed(self, parameter: str, text: str) -> str:
+        """Return the name of today if the parameter holds that of a scenario or a tab, the text itself if not."""
+        if parameter == self.key("scenario"):
+            scenario = self.scenario(text)
+            return scenario.name if scenario else text
+        return self.tab_aliases.get(text, text) if parameter == self.key("tab") else text
+
     def parse(self, query: Mapping[str, Sequence[str]]) -> tuple[dict[str, Value], list[str]]:
-        """Read the parameters of a link.
+        """Read the parameters of a link; names that were in use once are understood.
 
         Args:
             query: every parameter of the link with the list of its values.
@@ -254,29 +310,24 @@ class Topic:
         problems: list[str] = []
         given: dict[str, Value] = {}
         chosen: Scenario | None = None
-        for name in query:
-            if name == self.key("scenario"):
-                text = query[name][-1] if query[name] else ""
+        for parameter, texts in self.canonical(query).items():
+            text = texts[-1] if texts else ""
+            knob = self.knob_of(parameter)
+            if knob is not None:
+                try:
+                    given[knob] = self.knobs[knob].parse(texts)
+                except KnobError as error:
+                    problems.append(str(error))
+            elif parameter == self.key("scenario"):
                 chosen = self.scenario(text)
                 if chosen is None and text != CUSTOM:
                     names = ", ".join(s.name for s in self.scenarios)
                     problems.append(f"scenario = {quote(text)}: needs one of {names}")
-                continue
-            if name == self.key("tab"):
-                if query[name][-1:] and query[name][-1] not in self.tab_names:
-                    problems.append(
-                        f"tab = {quote(query[name][-1])}: needs one of {', '.join(self.tab_names)}"
-                    )
-                continue
-            knob = self.knobs.get(name.removeprefix(f"{self.prefix}_"))
-            if knob is None or not name.startswith(f"{self.prefix}_"):
-                if not name.startswith(_FOREIGN):
-                    problems.append(f"{quote(name)}: this page has no such parameter")
-                continue
-            try:
-                given[knob.name] = knob.parse(query[name])
-            except KnobError as error:
-                problems.append(str(error))
+            elif parameter == self.key("tab"):
+                if texts and text not in self.tab_names:
+                    problems.append(f"tab = {quote(text)}: needs one of {', '.join(self.tab_names)}")
+            elif not foreign(parameter):
+                problems.append(f"{quote(parameter)}: this page has no such parameter")
         return self.fill({**(chosen.values if chosen else {}), **given}), problems
 
     def query(self, values: Values) -> dict[str, str | list[str]]:
@@ -286,6 +337,33 @@ class Topic:
             self.key(name): knob.text(values[name]) for name, knob in self.knobs.items() if name in shown
         }
         return {self.key("scenario"): self.scenario_of(self.settle(values)), **link}
+
+    def told(self, values: Values, before: Values = MappingProxyType({})) -> dict[str, Value]:
+        """Return the values that have to be said beside ``before``, as few as give all of them back."""
+        wanted, given = self.settle(values), dict[str, Value]()
+        # What is told changes the defaults of the rest, so that these are compared again.
+        for _ in self.knobs:
+            filled = self.settle(self.fill({**before, **given}))
+            differ = {name: value for name, value in wanted.items() if filled[name] != value}
+            if not differ:
+                break
+            ahead = {name: differ[name] for name in self.depends if name in differ}
+            given |= ahead or differ
+        return given
+
+    def brief(self, values: Values, tab: str = "") -> dict[str, str | list[str]]:
+        """Write a short link to a view: its scenario and what differs from it, or what differs from the defaults.
+
+        It is for paper: unlike ``query`` it leads elsewhere once defaults or scenarios are changed.
+        """
+        scenario = self.scenario(self.scenario_of(self.settle(values)))
+        first = scenario is None or not scenario.values
+        told = self.told(values, MappingProxyType({}) if scenario is None else scenario.values)
+        return {
+            **({} if first or scenario is None else {self.key("scenario"): scenario.name}),
+            **{self.key(name): self.knobs[name].text(value) for name, value in told.items()},
+            **({self.key("tab"): tab} if tab else {}),
+        }
 
     def shown(self, values: Values) -> frozenset[str]:
         """Name the knobs that the panel shows beside these values; only these act."""
@@ -342,8 +420,15 @@ def words(values: Values, name: str) -> tuple[str, ...]:
     return value
 
 
+_RESERVED = ("scenario", "tab")  # parameters of a link beside the knobs
+
 # Parameters of Streamlit, of ours on every page, and of links that pass through other sites.
-_FOREIGN = ("embed", "hide", "utm_", "fbclid", "gclid")
+_FOREIGN = ("embed", "embed_options", "hide", "figure", "fbclid", "gclid")
+
+
+def foreign(parameter: str) -> bool:
+    """Say whether a parameter of a link is none of the page's concern."""
+    return parameter in _FOREIGN or parameter.startswith("utm_")
 
 
 @dataclass

@@ -49,7 +49,10 @@ class Knob:
     reader: Callable[[str], object] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a default that the knob itself would refuse."""
+        """Refuse a default that the knob itself would refuse, and former names that are in use or lead nowhere."""
+        for alias, today in self.aliases.items():
+            if alias in self.choices or today not in self.choices:
+                raise ValueError(f"{self.name}: the former name {alias} is in use or leads to no choice")
         object.__setattr__(self, "default", self.check(self.default))
 
     @property
@@ -153,9 +156,10 @@ class Knob:
             value = float(clean)
         except ValueError:
             raise self._refuse(text) from None
-        if not math.isfinite(value):
-            raise self._refuse(text)
-        return self.check(value)
+        try:
+            return self.check(value)
+        except KnobError:
+            raise self._refuse(text) from None  # as it was written: 9, not 9.0
 
     def text(self, value: Value) -> str | list[str]:
         """Write a value as a link carries it; ``parse`` reads it back unchanged."""

@@ -1,12 +1,13 @@
 """Controls: a topic's knobs as widgets that live in the URL, always within their ranges."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from charts.topic import CUSTOM, Group, Link, Scenario, Tab, Topic, Values
+from charts.topic import CUSTOM, WHY, Group, Link, Scenario, Tab, Topic, Values, foreign
 from core.knobs import Knob, KnobError, Value
 from core.knobs import number as write
 
@@ -40,20 +41,26 @@ class Panel:
 
     def _enter(self) -> dict[str, Value]:
         """Take the link's values on arrival at the page, or those of an earlier visit if the link names none."""
-        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        found = {name: st.query_params.get_all(name) for name in st.query_params}
+        query = self.topic.canonical(found)
         own = any(name.startswith(f"{self.topic.prefix}_") for name in query)
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
-        refused = False
+        changed = found != query
+        if changed:  # names of an earlier day
+            st.query_params.from_dict(query)
         for name in query:
-            knob = self.topic.knobs.get(name.removeprefix(f"{self.topic.prefix}_"))
-            if knob is not None and name.startswith(f"{self.topic.prefix}_"):
+            knob = self.topic.knob_of(name)
+            if knob is not None:
                 try:
-                    knob.parse(query[name])
+                    self.topic.knobs[knob].parse(query[name])
                 except KnobError:
                     del st.query_params[name]
-                    refused = True
+                    changed = True
+            elif name not in (self._scenario, self.topic.key("tab")) and not foreign(name):
+                del st.query_params[name]  # or it would be complained about again on the way back
+                changed = True
         tab = self.topic.key("tab")
         chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
         if chosen is not None and tab not in query:  # a link to a scenario leads to what it is about
@@ -63,9 +70,9 @@ class Panel:
         for name in self.topic.knobs:
             st.session_state.pop(self.topic.key(name), None)
         self._show(values)
-        if refused:
+        if changed:
             # Streamlit seeds its widgets from the address as it was when the run began, also with what a knob refuses
-            # (1_000, three of four choices). The next run begins with the address without it.
+            # (1_000, three of four choices). The next run begins with the address as it should be.
             st.session_state[self._kept] = values
             st.rerun()
         return values
@@ -97,6 +104,19 @@ class Panel:
         values = {**self._read(), **changes}
         st.session_state[self._kept] = values
         self._show(values)
+
+    def arrive(self, query: Mapping[str, Sequence[str]]) -> None:
+        """Show what an address holds, from a callback: the browser has gone back or forward to it."""
+        query = self.topic.canonical(query)
+        values, problems = self.topic.parse(query)
+        st.session_state[self._said] = (problems, dict(values))
+        self.set(values)
+        tab = query.get(self.topic.key("tab"), [""])[-1]
+        chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
+        if tab in self.topic.tab_names:
+            self.open(tab)
+        else:  # as on arrival by a link
+            self.open(chosen.tab if chosen is not None and chosen.tab else WHY)
 
     def _show(self, values: Values) -> None:
         """Give the widgets these values, touching only those that differ."""

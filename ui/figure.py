@@ -11,9 +11,6 @@ import streamlit as st
 
 from charts.figure import Figure, Spec
 
-_MIME = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
-ENDINGS = tuple(_MIME)
-
 
 def table(frame: pd.DataFrame) -> pa.Table:
     """Convert a frame for the browser: text as a dictionary, NaN as null.
@@ -72,27 +69,3 @@ def draw(
         )
     else:
         st.vega_lite_chart(chart, width="content", key=key, alt=figure.alt)
-
-
-def save(figure: Figure, key: str) -> None:
-    """Offer a figure as a file; it is rendered on the click that asks for it, not before."""
-    name = figure.name.replace("/", "-")
-    with st.popover("Save", icon=":material/download:", type="tertiary"):
-        st.caption("In print colors, with its parameters below the title.")
-        with st.container(horizontal=True):
-            for ending in ENDINGS:
-                st.download_button(
-                    ending.upper(),
-                    data=lambda ending=ending: _render(figure, ending),  # type: ignore[misc]
-                    file_name=f"{name}.{ending}",
-                    mime=_MIME[ending],
-                    key=f"_{key}_{ending}",
-                    on_click="ignore",
-                    type="tertiary",
-                )
-
-
-def _render(figure: Figure, ending: str) -> bytes:
-    from charts.export import render  # its renderer is a large library that most visits never need
-
-    return render(figure, ending)

@@ -1,11 +1,13 @@
 """The menu: which pages there are, in which section, under which address."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import streamlit as st
 from streamlit.navigation.page import StreamlitPage
+
+from charts.addresses import ALIASES
 
 
 class Entry(NamedTuple):
@@ -77,8 +79,22 @@ def run() -> StreamlitPage:
     for name, entry in ENTRIES.items():
         page = st.Page(entry.script, title=entry.title, icon=entry.icon, url_path=name)
         sections.setdefault(entry.section, []).append(page)
+        for alias in (other for other, today in ALIASES.items() if today == name):
+            away = st.Page(_moved(page), title=entry.title, url_path=alias, visibility="hidden")
+            sections[entry.section].append(away)
     st.session_state[_STARTED] = True
-    return st.navigation(sections, position="top")
+    # In a frame of another page (?embed=true) the menu would lead the frame away.
+    return st.navigation(sections, position="hidden" if st.context.is_embedded else "top")
+
+
+def _moved(page: StreamlitPage) -> Callable[[], None]:
+    """Return a page that hands another name's link over to the page of today, parameters and all."""
+
+    def hand_over() -> None:
+        query = {name: st.query_params.get_all(name) for name in st.query_params}
+        st.switch_page(page, query_params=query)
+
+    return hand_over
 
 
 def require() -> None:

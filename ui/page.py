@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -9,27 +10,11 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Topic, Values, View
+from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Tab, Topic, Values, View
 from core.knobs import quote
-from ui import figure, links, navigation, notes, playback, viewport
+from ui import delivery, figure, hide, history, links, navigation, notes, playback, toolbar, viewport
 from ui.controls import Panel
-
-STYLE = """
-<style>
-[data-testid="stMainBlockContainer"] { padding: 4.2rem 2.5rem 3rem; max-width: 1640px; }
-[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] { gap: 0.6rem; }
-[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] { gap: 0.7rem; }
-[data-testid="stSidebarHeader"] { min-height: 0; height: 2.2rem; padding-bottom: 0; }
-[data-testid="stSidebarContent"], .vega-bind, [data-testid="stVegaLiteChart"] { font-variant-numeric: tabular-nums; }
-[data-testid="stMarkdownContainer"] table { display: block; width: fit-content; max-width: 100%; overflow-x: auto; }
-.katex-display { overflow-x: auto; overflow-y: hidden; }
-@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4.2rem 1rem 3rem; } }
-.vega-bind { display: flex; gap: .6rem; align-items: center; font-size: .85rem; }
-.vega-bind-name { min-width: 0 !important; width: auto !important; }
-.vega-bind input[type=range] { width: min(320px, 45vw); }
-</style>
-"""
-
+from ui.style import FRAMED, PRINT, SCREEN, STYLE
 
 # Seconds between the figure and everything below it when a control has changed. The browser draws what arrives
 # together in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
@@ -41,6 +26,8 @@ def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
     st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise", page_icon=navigation.ICON)
     st.html(STYLE)
+    if st.context.is_embedded:
+        st.html(FRAMED)
 
 
 def show(topic: Topic) -> None:
@@ -49,8 +36,11 @@ def show(topic: Topic) -> None:
     start(topic.title)
     panel = Panel(topic)
     width = viewport.width()
+    hidden = hide.hidden()
+    words = hide.TEXT not in hidden
 
-    st.markdown(f"##### {topic.question}")
+    if words:
+        st.markdown(f"##### {topic.question}")
     said = st.container()
     waiting = st.empty()
 
@@ -59,7 +49,7 @@ def show(topic: Topic) -> None:
         view = topic.glance(panel.values)
     waiting.empty()
     with said:
-        _say(topic, panel, view)
+        _say(topic, panel, view, words)
 
     main = view.figure
     if panel.pin is not None:
@@ -69,45 +59,52 @@ def show(topic: Topic) -> None:
         if topic.click is not None:
             panel.set(topic.click(point, panel.values))
 
-    figure.draw(main, width, f"{topic.prefix}_main", click)
+    key = f"{topic.prefix}_main"
+    figure.draw(main, width, key, click)
     if main.play:
         playback.draw()
     if not panel.entered:
         time.sleep(HEAD_START)
-    with st.sidebar:
-        panel.draw()
-    st.markdown(view.reading)
-    st.caption(f"{main.key} {main.hint}")
-    if panel.pin is not None:
-        st.caption(panel.pin_text())
+    if hide.CONTROLS not in hidden:
+        with st.sidebar:
+            panel.draw()
+    if words:
+        with st.container(key=toolbar.reading_key(key)):
+            st.markdown(view.reading)
+        with st.container(key=f"{SCREEN}_key"):
+            st.caption(f"{main.key} {main.hint}")
+            if panel.pin is not None:
+                st.caption(panel.pin_text())
     growing = st.empty()
     if view.rest is not None:
         growing.progress(view.done, GROWING)
     _lower(topic, panel, view, main, width)
     viewport.watch()
+    history.watch(panel)
     if view.rest is not None:
         # The next run draws more into the same figure. A control that has been changed meanwhile gets that run instead.
         topic.refine(panel.values)
         st.rerun()
 
 
-def _say(topic: Topic, panel: Panel, view: View) -> None:
+def _say(topic: Topic, panel: Panel, view: View, words: bool) -> None:
     """Say above the figure what to notice, what the link got wrong and what happened in the run."""
     scenario = panel.scenario()
-    if scenario is not None:
+    if words and scenario is not None:
         question = f"*{scenario.question}* " if scenario.question else ""
         st.markdown(f":small[**{scenario.name}.** {question}{scenario.notice}]")
-    else:
+    elif words:
         st.caption("Your own settings. Choose a scenario to return to one of ours.")
-    if panel.problems:
-        shown = panel.problems[:4]
-        more = len(panel.problems) - len(shown)
+    problems = [*panel.problems, *hide.problems()]
+    if problems:
+        shown = problems[:4]
+        more = len(problems) - len(shown)
         text = "; ".join(_literal(line) for line in shown) + (f"; and {more} more" if more > 0 else "")
         st.warning(f"Not used from the link, defaults instead: {text}", icon=":material/link_off:")
     if panel.refused:
         typed = "; ".join(_literal(line) for line in panel.refused.values())
         st.warning(f"Not understood, the default is drawn instead: {typed}", icon=":material/edit_off:")
-    if view.events:
+    if words and view.events:
         st.info("  \n".join(view.events), icon=":material/flag:")
 
 
@@ -117,63 +114,118 @@ def _literal(text: str) -> str:
     return f"`{line}`" if line else ""
 
 
-def _toolbar(topic: Topic, panel: Panel, main: Figure) -> None:
-    """Offer the link to exactly this figure, and its caption."""
-    address = st.context.url or ""
-    # On arrival the tabs, which come after, have not yet said which of them is open.
-    tab = st.session_state.get(topic.key("tab")) or st.query_params.get(topic.key("tab"))
-    opened = tab if tab in topic.tab_names else WHY
-    query = urlencode({**topic.query(panel.values), topic.key("tab"): opened}, doseq=True)
-    link = f"{address.split('?')[0]}?{query}"
-    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
-        with st.popover("Copy link", icon=":material/link:", type="tertiary"):
-            st.caption("Opens this view with every parameter, whatever the defaults become.")
-            st.code(link, language=None, wrap_lines=True)
-        with st.popover("Caption", icon=":material/notes:", type="tertiary"):
-            st.caption("States every parameter; paste it below the figure.")
-            st.code(f"{main.title}. {main.caption} {main.key}", language=None, wrap_lines=True)
-        figure.save(main, f"{topic.prefix}_main")
+@dataclass(frozen=True)
+class _Shared:
+    """What the figures of a page share: topic, panel, the column's width, what is hidden, the links to the view.
+
+    ``link`` holds every parameter and lasts; ``brief`` is for paper and holds what differs from the defaults of today.
+    """
+
+    topic: Topic
+    panel: Panel
+    width: int
+    hidden: frozenset[str]
+    link: str
+    brief: str
+
+    def save(self, drawn: Figure, key: str, reading: str, named: bool = True) -> None:
+        """Draw the toolbar of a figure, or with the controls hidden only tie its reading to it.
+
+        The link says which figure it was copied under if it is ``named``, for the command that renders links.
+        """
+        bare = hide.CONTROLS in self.hidden
+        link = f"{self.link}&{urlencode({'figure': drawn.name.partition('/')[2]})}" if named else self.link
+        toolbar.draw(drawn, key, self.topic, self.panel.values, link, self.brief, reading, bare)
+
+
+def _address(query: Mapping[str, str | list[str]]) -> str:
+    """Write a link to this page."""
+    written = urlencode(query, doseq=True)
+    return (st.context.url or "").split("?")[0] + (f"?{written}" if written else "")
 
 
 @st.fragment
 def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> None:
-    """Draw the figure's buttons and the tabs; only the open one computes."""
+    """Draw the figure's toolbar and the tabs; only the open one computes."""
     panel.refresh()
-    _toolbar(topic, panel, main)
+    hidden = hide.hidden()
     names = topic.tab_names
-    # Only the derivation is open at first: the other tabs compute.
-    places = st.tabs(names, default=WHY, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params")
-    for name, place in zip(names, places, strict=True):
-        if not place.open:
-            continue
-        with place:
-            if name == WHY:
-                st.markdown(view.why)
-                _folds(topic, panel, view.folds, width)
-            elif name == CODE:
-                for program in view.code:
-                    st.caption(program.title)
-                    st.code(program.text, language="python")
-            elif name == NOTES:
-                notes.draw(topic, panel)
-            else:
-                tab = next(tab for tab in view.tabs if tab.name == name)
-                values = panel.controls(tab)
-                waiting = st.empty()
-                with progress.listening(waiting.progress):
-                    blocks = tab.blocks(values)
-                waiting.empty()
-                _blocks(topic, panel, blocks, width, f"{topic.prefix}_{quote(name)}", tab.clicks)
+    # On arrival the tabs, which come below, have not yet said which of them is open.
+    tab = st.session_state.get(topic.key("tab")) or st.query_params.get(topic.key("tab"))
+    opened = tab if tab in names else WHY
+    link = _address({**topic.query(panel.values), topic.key("tab"): opened})
+    brief = _address(topic.brief(panel.values, "" if opened == WHY else opened))
+    shared = _Shared(topic, panel, width, hidden, link, brief)
+    pinned = "" if panel.pin is None else f" {panel.pin_text()}"
+    shared.save(replace(main, key=main.key + pinned), f"{topic.prefix}_main", view.reading, named=False)
+    with st.container(key=f"{PRINT}_caption"):
+        st.caption(f"{main.caption} {main.key}{pinned}")
+        st.caption(shared.brief)
+    if hide.TEXT in hidden:
+        # The figures of a tab that the address names stay: they may be what the lesson is about.
+        for each in view.tabs:
+            if each.name == opened:
+                _tab(shared, each)
+    else:
+        # Only the derivation is open at first: the other tabs compute.
+        places = st.tabs(
+            names, default=WHY, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params"
+        )
+        for name, place in zip(names, places, strict=True):
+            if not place.open:
+                continue
+            with place:
+                if name == WHY:
+                    st.markdown(view.why)
+                    _folds(shared, view.folds)
+                elif name == CODE:
+                    for program in view.code:
+                        st.caption(program.title)
+                        st.code(program.text, language="python")
+                    st.caption("The figure as a file, without the app")
+                    st.code(_command(topic, panel.values, main), language="sh", wrap_lines=True)
+                elif name == NOTES:
+                    notes.draw(topic, panel)
+                else:
+                    _tab(shared, next(each for each in view.tabs if each.name == name))
+    if (
+        opened != WHY or hide.TEXT in hidden
+    ):  # on paper the derivation stands below the figure, whatever tab is open
+        with st.container(key=f"{PRINT}_why"):
+            st.markdown(view.why)
+    if hidden or st.context.is_embedded:
+        st.caption(f"[Open the whole page](?{hide.whole()})")
+    delivery.deliver()
 
 
-def _folds(topic: Topic, panel: Panel, folds: Sequence[Fold], width: int) -> None:
+def _command(topic: Topic, values: Values, drawn: Figure) -> str:
+    """Write the command that renders the main figure."""
+    from charts.gallery import Place, command  # needed for this tab alone
+
+    return command(Place(topic, topic.settle(values), drawn))
+
+
+def _tab(shared: _Shared, tab: Tab) -> None:
+    """Draw a tab that computes: its controls, then what it is made of."""
+    values: Values = shared.panel.values
+    if hide.CONTROLS not in shared.hidden:
+        with st.container(key=f"{SCREEN}_controls"):
+            values = shared.panel.controls(tab)
+    waiting = st.empty()
+    with progress.listening(waiting.progress):
+        blocks = tab.blocks(values)
+    waiting.empty()
+    _blocks(shared, blocks, f"{shared.topic.prefix}_{quote(tab.name)}", tab.clicks)
+
+
+def _folds(shared: _Shared, folds: Sequence[Fold]) -> None:
     """Draw what is folded away below the derivation; a change of the page computes and sends what is open only."""
     for fold in folds:
-        key = f"{topic.prefix}_{quote(fold.title)}"
+        key = f"{shared.topic.prefix}_{quote(fold.title)}"
         place = st.expander(fold.title, key=f"_{key}", on_change="rerun")
         if place.open:
             with place:
-                _blocks(topic, panel, fold.blocks(), width, key)
+                _blocks(shared, fold.blocks(), key)
 
 
 Clicks = Mapping[str, Callable[[Mapping[str, Any]], Values]]
@@ -196,29 +248,40 @@ def _clicked(
     return clicked
 
 
-def _blocks(
-    topic: Topic, panel: Panel, blocks: Sequence[Block], width: int, key: str, clicks: Clicks = _NO_CLICKS
-) -> None:
-    """Draw what a tab is made of, in order."""
+def _blocks(shared: _Shared, blocks: Sequence[Block], key: str, clicks: Clicks = _NO_CLICKS) -> None:
+    """Draw what a tab is made of, in order; without text only its figures."""
+    words = hide.TEXT not in shared.hidden
     row = None
+    read = ""  # key of the figure whose reading comes next
     for number, block in enumerate(blocks):
         here = f"{key}_{number}"
         if isinstance(block, Link):  # several in a row stand side by side
-            row = row or st.container(horizontal=True, gap="medium")
-            with row:
-                links.draw(block, panel, here)
+            if words:
+                row = row or st.container(horizontal=True, gap="medium")
+                with row:
+                    links.draw(block, shared.panel, here)
             continue
         row = None
         match block:
             case Figure():
-                figure.draw(block, width, here, _clicked(panel, clicks.get(block.name)))
-                st.caption(f"{block.caption} {block.key} {block.hint}")
-                figure.save(block, here)
+                figure.draw(block, shared.width, here, _clicked(shared.panel, clicks.get(block.name)))
+                if words:
+                    st.caption(f"{block.caption} {block.key} {block.hint}")
+                following = blocks[number + 1] if number + 1 < len(blocks) else ""
+                reading = following if isinstance(following, str) else ""
+                read = here if reading else ""
+                shared.save(block, here, reading)
             case Action():
                 # What was measured stays until it is measured anew; it is no part of the link.
                 place = f"_{here}_{block.name}"
-                if st.button(block.label, key=f"{place}_button", icon=":material/timer:", type="tertiary"):
+                if words and st.button(
+                    block.label, key=f"{place}_button", icon=":material/timer:", type="tertiary"
+                ):
                     st.session_state[place] = block.run()
-                _blocks(topic, panel, st.session_state.get(place, ()), width, f"{here}_{block.name}")
-            case _:
+                _blocks(shared, st.session_state.get(place, ()), f"{here}_{block.name}")
+            case _ if words and read:
+                with st.container(key=toolbar.reading_key(read)):
+                    st.markdown(block)
+                read = ""
+            case _ if words:
                 st.markdown(block)

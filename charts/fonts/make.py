@@ -7,7 +7,8 @@ machine. Needs fonttools and brotli, which nothing else of the project does.
 
 What comes out is a modified version, so by its license it may not be called Source; a name of its own also
 keeps it apart from any Source Sans that a machine has. Hinting goes, for files are never drawn at a screen's few
-pixels; kerning and marks stay.
+pixels; kerning and marks stay. Localized forms go too: after Latin letters they would turn α, γ or θ into the
+letters of phonetics that look like them.
 """
 
 import sys
@@ -50,7 +51,7 @@ def main(folder: Path, mathematics: Path) -> None:
         font = fonts.TTFont(folder / f"SourceSans3-{weight}.ttf", recalcTimestamp=False)
         add_signs(font, fonts.TTFont(mathematics))
         options = subset.Options(
-            hinting=False, layout_features=["kern", "mark", "mkmk", "ccmp", "locl"], notdef_outline=True
+            hinting=False, layout_features=["kern", "mark", "mkmk", "ccmp"], notdef_outline=True
         )
         cutter = subset.Subsetter(options)
         cutter.populate(unicodes=[code for low, high in RANGES for code in range(low, high + 1)] + SINGLE)

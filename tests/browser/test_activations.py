@@ -177,16 +177,3 @@ def test_claims_and_errata_come_with_what_was_measured(visit: Callable[..., Any]
     page.locator("[data-testid=stExpander]").last.get_by_role("button", name="See it").first.click()
     settled(page)
     assert parameters(page)
-
-
-@pytest.mark.parametrize(("ending", "start"), [("PNG", b"\x89PNG"), ("SVG", b"<svg"), ("PDF", b"%PDF")])
-def test_a_figure_is_saved_as_a_file(visit: Callable[..., Any], ending: str, start: bytes) -> None:
-    page = visit("activations")
-    settled(page)
-    page.get_by_role("button", name="Save").first.click()
-    with page.expect_download(timeout=30_000) as waiting:
-        page.locator("[data-testid=stPopoverBody]").get_by_role("button", name=ending).click()
-    file = waiting.value
-    assert file.suggested_filename == f"activations-curves.{ending.lower()}"
-    with open(file.path(), "rb") as content:
-        assert content.read().startswith(start)

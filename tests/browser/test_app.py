@@ -99,14 +99,22 @@ def parameters(page: Any) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
 
+def toolbar(page: Any, number: int = 0) -> Any:
+    return page.get_by_role("group", name="Save or share this figure").nth(number)
+
+
+def copied(page: Any, button: str, number: int = 0) -> str:
+    """Press a button of the toolbar that copies, and return what it has copied."""
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("navigator.clipboard.writeText('')")
+    toolbar(page, number).get_by_role("button", name=button).click()
+    page.wait_for_function("async () => (await navigator.clipboard.readText()) !== ''")
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
 def link(page: Any) -> str:
     """Return the query of the link that the page offers to copy."""
-    page.get_by_role("button", name="Copy link").click()
-    code = page.locator("[data-testid=stPopoverBody] code").first
-    code.wait_for()
-    text = code.inner_text().replace("\n", "").strip()
-    page.keyboard.press("Escape")
-    return urlsplit(text).query
+    return urlsplit(copied(page, "Copy the link")).query
 
 
 @pytest.mark.parametrize("name", ["", *SLIDERS])

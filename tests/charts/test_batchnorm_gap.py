@@ -233,6 +233,27 @@ def test_a_part_that_leaves_the_cut_ends_at_its_edge(view):
     assert lag.gap.iloc[-1] == lag.gap.min() == data["parts"].gap.min() < data["measured"].gap.min()
 
 
+@pytest.mark.parametrize(
+    ("view", "knob", "values"),
+    [(VIEWS[0], "weight", (0.03, 0.1, 0.3)), (VIEWS[1], "gap_steps", (3, 10, 30, 100))],
+)
+def test_the_upright_rule_runs_through_no_name(view, knob, values, few):
+    sides = set()
+    for value in values:
+        data = figure(view, **{knob: value}).data
+        ends, (rule,) = data["ends"], data["here_now"].level
+        first, last = np.log(data["raster"][["level", "level1"]].iloc[0].astype(float))
+        inside = ends[ends.level < ends.level.max()]
+        assert len(inside)
+        for end in inside.itertuples():
+            # A name of three letters and its distance take 26 pixels of a panel that is never narrower than 170.
+            start, ahead = (np.log([end.level, rule]) - first) / (last - first)
+            sides.add("before" if end.before else "after")
+            low, high = (start - 0.15, start) if end.before else (start, start + 0.15)
+            assert not low < ahead < high
+    assert sides == {"before", "after"}
+
+
 @every_view
 def test_what_the_page_does_and_the_tab_does_not_is_said(view, few):
     assert "whatever values" not in words(view)

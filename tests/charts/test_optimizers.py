@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charts.optimizers import TOPIC
-from charts.optimizers_base import OWN, TWIN, given_problem, methods, run
+from charts.optimizers_base import OWN, TWIN, given_problem, methods, run, surface_of
 from core.descent import SurfaceProblem, descend
 from core.optimizers import OPTIMIZERS
 from core.schedules import SCHEDULES
@@ -268,3 +268,31 @@ def test_uncorrected_steps_are_longer_than_the_rate():
 def test_decay_moves_adamw_off_the_minimum_and_adam_hardly():
     after = ends("AdamW against Adam + L2")
     assert math.dist(after["Adam"], (3, 2)) < 0.1 < math.dist(after["AdamW"], (3, 2))
+
+
+# What the printed words say
+
+
+@pytest.mark.parametrize("scenario", ["Ravine", "Momentum overflows", "Escape a saddle", "Your own surface"])
+def test_the_key_names_the_marks_of_the_picture_and_no_others(scenario):
+    values = TOPIC.scenario_values(TOPIC.scenario(scenario))
+    surface, key = surface_of(values), TOPIC.view(values).figure.key
+    (low_x, high_x), (low_y, high_y) = window = np.reshape(surface.window, (2, 2))
+    inside = [
+        p for p in surface.stationary if low_x <= p.point[0] <= high_x and low_y <= p.point[1] <= high_y
+    ]
+    assert ("minima" in key) == any(p.kind == "minimum" for p in inside)
+    assert ("saddles" in key) == any(p.kind == "saddle" and values["points"] for p in inside)
+    leaving = [np.any((r.path < window[:, 0]) | (r.path > window[:, 1])) for r in run(values).values()]
+    assert ("leaves the window" in key) == any(leaving)
+    assert ("closed form" in key) == (surface.name == "Quadratic bowl")
+
+
+def test_conditions_stand_line_by_line_where_there_is_little_room():
+    figure = view_of(noise=2.0, clip="norm", schedule="cosine").figure
+    shown = figure.data["titles"].set_index("panel")["text"]
+    lines = [str(shown[f"left{k}"]) for k in (2, 1, 0)]
+    assert all(lines)
+    assert "; ".join(lines) == shown["left"]
+    assert "left2" in str(figure.spec(720))
+    assert "left2" not in str(figure.spec(1080))

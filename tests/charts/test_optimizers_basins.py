@@ -138,7 +138,7 @@ def test_the_numbers_are_core_s():
 
 def test_the_learning_rate_is_multiplied_and_stated():
     rate = settings("Momentum", values("all diverge"))["lr"]
-    assert f"Momentum lr {number(10 * rate)} μ 0.9 (10 times the page's)" in figure("all diverge").caption
+    assert f"Momentum lr {number(10 * rate)} μ 0.9 (10 times the rate set)" in figure("all diverge").caption
     assert "diverge" in words("all diverge")
     assert "the first at step" in words("all diverge")
 
@@ -146,7 +146,7 @@ def test_the_learning_rate_is_multiplied_and_stated():
 def test_what_acts_beside_the_surface_is_stated():
     assert "clipped by norm at 3" in figure("clipped, on a schedule").caption
     assert "Cosine schedule" in figure("clipped, on a schedule").caption
-    assert "Exact gradients, without the page's noise." in figure("noise").caption
+    assert "Exact gradients, without noise." in figure("noise").caption
     assert "Exact gradients" not in figure("a box").caption
     assert "Mini-batches of 8" in figure("mini-batches").caption
     assert np.array_equal(

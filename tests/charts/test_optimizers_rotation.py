@@ -168,7 +168,7 @@ def test_another_surface_leaves_the_bowl_at_its_defaults():
     assert not figure(5).data["page"].shown.any()
     assert "Momentum lr 0.05" in figure(5).caption
     assert "rates suggested for the bowl" in figure(5).caption
-    assert "the page's rates" not in figure(5).caption
+    assert "rates as set" not in figure(5).caption
 
 
 def test_no_optimizer_no_figure():

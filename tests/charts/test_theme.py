@@ -57,6 +57,13 @@ def test_files_are_drawn_on_the_light_ground():
     assert config["range"]["category"] == [ink.light for ink in theme.INKS]
 
 
+def test_without_a_ground_there_is_no_paper():
+    white, clear = (theme.ground_inks(ground) for ground in ("white", "transparent"))
+    differ = {use for use, slot in theme.SLOTS.items() if white[slot] != clear[slot]}
+    assert differ == {"paper"}
+    assert theme.print_config("transparent")["range"]["category"][theme.SLOTS["paper"]] == "transparent"
+
+
 def test_slots_are_the_places_of_the_inks():
     assert len({ink.use for ink in theme.INKS}) == len(theme.INKS)
     assert all(theme.INKS[slot].use == use for use, slot in theme.SLOTS.items())

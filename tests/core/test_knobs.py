@@ -270,6 +270,20 @@ def test_old_names_live_on():
     assert renamed.default == "bowl"
 
 
+@pytest.mark.parametrize("aliases", [{"bowl": "saddle"}, {"old": "hill"}, {"old": "older", "older": "bowl"}])
+@pytest.mark.parametrize("kind", ["choice", "choices"])
+def test_a_former_name_is_out_of_use_and_leads_to_a_choice(kind, aliases):
+    default = "bowl" if kind == "choice" else ("bowl",)
+    with pytest.raises(ValueError, match="is in use or leads to no choice"):
+        Knob("surface", kind, default, choices=("bowl", "saddle"), aliases=aliases)
+
+
+@pytest.mark.parametrize("text", ["41", "-3", "1e3", "40.5"])
+def test_a_number_out_of_range_is_named_as_it_was_written(text):
+    with pytest.raises(KnobError, match=rf"^rate = {text}: needs a number from −2.5 to 40$"):
+        FLOAT.parse(text)
+
+
 def test_another_name_keeps_the_rest():
     other = FLOAT.named("adam_lr", default=2)
     assert (other.name, other.low, other.high, other.default) == ("adam_lr", FLOAT.low, FLOAT.high, 2.0)

@@ -49,10 +49,15 @@ def spec(at, number=0):
     return json.loads(charts(at)[number].spec)
 
 
+def toolbars(at):
+    """Return what each figure's toolbar holds for the browser: links, Markdown, and a file that was asked for."""
+    found = [element.proto for element in at.get("bidi_component")]
+    return [json.loads(proto.json) for proto in found if proto.component_name == "layerwise_toolbar"]
+
+
 def link(at):
     """Return the parameters of the link that the page offers for copying."""
-    address = next(code.value for code in at.code if "?" in code.value and "=" in code.value)
-    return parse_qs(address.split("?", 1)[1], keep_blank_values=True)
+    return parse_qs(toolbars(at)[0]["link"].split("?", 1)[1], keep_blank_values=True)
 
 
 def values(at, topic: Topic):

@@ -1,0 +1,128 @@
+"""Back and forward: one step of the browser's history for each scenario and page, not one for each parameter."""
+
+from urllib.parse import parse_qs, urlencode
+
+import streamlit as st
+
+from charts.topic import Topic, Values
+from ui.controls import Panel
+
+# Streamlit writes the parameters of a scenario into the address one by one, some as new steps of the history and some
+# into the step that is there. Within a page all of them go into the step that is there; when a run has ended with
+# another scenario than before, the step it came from gets back its address, as the server knew it, and the new one a
+# step of its own.
+_SCRIPT = """
+const FOREIGN = ['hide', 'embed', 'embed_options'];
+const isTab = (name) => name.endsWith('_tab');
+const tabOf = (params) => [...params].filter(([name]) => isTab(name));
+const bare = (href) => {
+  const url = new URL(href);
+  [...url.searchParams.keys()].filter(isTab).forEach((name) => url.searchParams.delete(name));
+  return url.pathname + url.searchParams;
+};
+// The address of a step: what the server says of it, with its tab and with what holds for all steps.
+const address = (step) => {
+  const params = new URLSearchParams(step.query), here = new URLSearchParams(location.search);
+  step.tab.forEach(([name, value]) => params.set(name, value));
+  FOREIGN.forEach((name) => here.getAll(name).forEach((value) => params.append(name, value)));
+  return step.path + (params.size ? '?' + params : '') + location.hash;
+};
+
+function install() {
+  const push = history.pushState.bind(history), replace = history.replaceState.bind(history);
+  const it = { settled: null, waiting: null, went: 0, timer: 0, lost: 0, tell: () => {} };
+  const settle = () => {
+    clearTimeout(it.timer);
+    const here = it.waiting, before = it.settled;
+    it.waiting = null;
+    if (!here || here.path !== location.pathname || (it.went && here.answered !== it.went)) return;
+    here.tab = tabOf(new URLSearchParams(location.search));
+    if (before && before.path === here.path && before.place !== here.place && !it.went) {
+      const now = location.href;
+      replace(history.state, '', address(before));
+      push({}, '', now);
+    }
+    it.settled = here; it.went = 0;
+  };
+  const stay = (state, title, url) => {
+    const before = location.href;
+    replace(state, title, url);
+    // Another tab is the same step of the history.
+    if (it.settled && bare(before) === bare(location.href)) it.settled.tab = tabOf(new URLSearchParams(location.search));
+  };
+  history.replaceState = stay;
+  history.pushState = (state, title, url) => {
+    if (new URL(url, location.href).pathname === location.pathname) return stay(state, title, url);
+    settle();
+    // On the way to another page Streamlit takes the parameters out of this one's address.
+    if (it.settled) replace(history.state, '', address(it.settled));
+    it.settled = null; it.went = 0;
+    push(state, title, url);
+  };
+  it.report = (place, query, answered) => {
+    clearTimeout(it.timer);
+    it.waiting = { path: location.pathname, place, query, answered, tab: [] };
+    it.timer = setTimeout(settle, 250);  // until Streamlit has written all parameters
+  };
+  addEventListener('popstate', (event) => {
+    clearTimeout(it.timer); it.waiting = null;
+    if (!it.settled || it.settled.path !== location.pathname) { it.settled = null; it.went = 0; return; }
+    event.stopImmediatePropagation();
+    const number = it.went = Date.now();
+    clearTimeout(it.lost);
+    it.lost = setTimeout(() => { if (it.went === number) it.went = 0; }, 8000);
+    it.tell({ number, search: location.search });
+  }, true);
+  return it;
+}
+
+export default function ({ data, setTriggerValue }) {
+  const it = window.layerwiseHistory ??= install();
+  it.tell = (where) => setTriggerValue('went', where);
+  it.report(data.place, data.query, data.answered);
+}
+"""
+
+_component = st.components.v2.component("layerwise_history", js=_SCRIPT)
+
+
+def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:
+    """Return the parameters as Streamlit has them in the address: what is not at a control's own default.
+
+    Unlike the short link on paper it names values that follow from others: on the way back from another page Streamlit
+    sets every control that the address does not name to its default.
+    """
+    parameters = topic.query(values)
+    for name, knob in topic.knobs.items():
+        if values[name] == knob.default:
+            parameters.pop(topic.key(name), None)
+    return parameters
+
+
+def watch(panel: Panel) -> None:
+    """Report which scenario is in force, and follow the browser back and forward. Call it at the end of a page's run.
+
+    Not in a fragment: going back would take two runs there, and of what the first one lets expire in the browser
+    Streamlit would send the second one a reference only.
+    """
+    topic = panel.topic
+    key, kept = f"{topic.prefix}_history", f"_{topic.prefix}_went"
+
+    def went() -> None:
+        where = st.session_state[key].get("went")
+        if isinstance(where, dict):
+            panel.arrive(parse_qs(str(where.get("search", ""))[1:], keep_blank_values=True))
+            st.session_state[kept] = where.get("number")
+
+    runs = st.session_state.get("_runs", 0) + 1  # so that every run reports
+    st.session_state["_runs"] = runs
+    _component(
+        key=key,
+        data={
+            "run": runs,
+            "place": topic.scenario_of(topic.settle(panel.values)),
+            "query": urlencode(_query(topic, panel.values), doseq=True),
+            "answered": st.session_state.get(kept),
+        },
+        on_went_change=went,
+    )

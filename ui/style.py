@@ -1,0 +1,76 @@
+"""The few rules of style that Streamlit's theme has no setting for: the page on screen, and as a handout on paper."""
+
+from charts.theme import INKS, PAGE
+
+# Containers whose key begins so are on paper only, or on screen only.
+PRINT, SCREEN = "print", "screen"
+
+_SCREEN = f"""
+[data-testid="stMainBlockContainer"] {{ padding: 4.2rem 2.5rem 3rem; max-width: 1640px; }}
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] {{ gap: 0.6rem; }}
+[data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {{ gap: 0.7rem; }}
+[data-testid="stSidebarHeader"] {{ min-height: 0; height: 2.2rem; padding-bottom: 0; }}
+[data-testid="stSidebarContent"], .vega-bind, [data-testid="stVegaLiteChart"] {{ font-variant-numeric: tabular-nums; }}
+[data-testid="stMarkdownContainer"] table {{ display: block; width: fit-content; max-width: 100%; overflow-x: auto; }}
+.katex-display {{ overflow-x: auto; overflow-y: hidden; }}
+@media (max-width: 640px) {{ [data-testid="stMainBlockContainer"] {{ padding: 4.2rem 1rem 3rem; }} }}
+.vega-bind {{ display: flex; gap: .6rem; align-items: center; font-size: .85rem; }}
+.vega-bind-name {{ min-width: 0 !important; width: auto !important; }}
+.vega-bind input[type=range] {{ width: min(320px, 45vw); }}
+[class*="st-key-{PRINT}_"] {{ display: none; }}
+"""
+
+# On paper: figure, reading and caption on one sheet, the derivation on the next. What is pressed or typed stays away.
+_PAPER = f"""
+@page {{ margin: 14mm; }}
+@media print {{
+  :root {{ color-scheme: light; }}
+  [data-testid="stSidebar"], [data-testid="stHeader"], [data-testid="stToolbar"], [data-testid="stElementToolbar"],
+  [data-testid="stTabs"] [role="tablist"], [data-testid="stTabs"] [data-testid="stExpander"],
+  .stApp:has(.st-key-{PRINT}_why) [data-testid="stTabs"], [data-testid="stStatusWidget"],
+  [data-testid="stTooltipIcon"], .vega-bind, iframe,
+  [class*="st-key-"][class*="_toolbar"], .st-key-_play, [data-testid="stProgress"] {{ display: none !important; }}
+  html, body, #root, .stApp, [data-testid="stAppViewContainer"], [data-testid="stMain"],
+  [data-testid="stMainBlockContainer"] {{
+    position: static !important; display: block !important; height: auto !important; min-height: 0 !important;
+    overflow: visible !important; }}
+  [data-testid="stMainBlockContainer"] {{ padding: 0 !important; max-width: none !important; }}
+  [data-testid="stVegaLiteChart"], [data-testid="stVegaLiteChart"] > div {{ width: 100% !important; overflow: visible; }}
+  [data-testid="stVegaLiteChart"] svg {{ width: 100% !important; height: auto !important; max-height: 150mm; }}
+  [data-testid="stVegaLiteChart"] {{ break-inside: avoid; }}
+  [class*="st-key-{SCREEN}_"] {{ display: none !important; }}
+  [class*="st-key-{PRINT}_"] {{ display: flex; }}
+  .st-key-{PRINT}_caption a {{ color: inherit !important; text-decoration: none; word-break: break-all; }}
+  .st-key-{PRINT}_why {{ break-before: page; display: block; }}
+  [data-testid="stTabs"] {{ break-before: page; }}
+  [data-testid="stElementContainer"], [data-testid="stVerticalBlock"] {{ opacity: 1 !important; }}
+  [data-testid="stMarkdownContainer"] {{ font-size: 9.5pt; line-height: 1.4; }}
+  [data-testid="stMarkdownContainer"] .katex {{ font-size: 1.05em; }}
+  [data-testid="stMarkdownContainer"] :is(td, th) {{ padding: 2pt 5pt !important; }}
+  [data-testid="stMarkdownContainer"] p, [data-testid="stMarkdownContainer"] li, .katex-display {{ break-inside: avoid; }}
+}}
+"""
+
+# Whoever reads in the dark prints on white all the same: every ink of the dark theme becomes that of the light one.
+_PAGE = PAGE["light"]
+_LIGHT = {ink.use: ink.light for ink in INKS}
+_INKS = "\n".join(
+    f'  svg [{part}="{ink.dark}"] {{ {part}: {ink.light}; }}' for ink in INKS for part in ("fill", "stroke")
+)
+_WHITE = f"""
+@media print {{
+  html, body, #root, .stApp, .stApp *, [data-testid="stVegaLiteChart"] svg {{ background-color: transparent !important; }}
+  [data-testid="stVegaLiteChart"] svg {{ background: {_PAGE["backgroundColor"]} !important; }}
+  [data-testid="stMarkdownContainer"], [data-testid="stMarkdownContainer"] * {{ color: {_PAGE["textColor"]} !important; }}
+  [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * {{
+    color: {_LIGHT["muted"]} !important; opacity: 1 !important; }}
+  svg .role-axis-label text, svg .role-axis-title text {{ fill: {_LIGHT["muted"]}; }}
+  svg .role-axis-grid line {{ stroke: {_PAGE["borderColor"]}; }}
+{_INKS}
+}}
+"""
+
+# In a frame of another page there is no menu to leave room for.
+FRAMED = '<style>[data-testid="stMainBlockContainer"] { padding-top: .6rem !important; }</style>'
+
+STYLE = f"<style>{_SCREEN}{_PAPER}{_WHITE}</style>"
