@@ -919,8 +919,8 @@ def _inputs_spec(width: int) -> Spec:
     narrow = width < NARROW
     count = len(TREATMENTS)
     across = 2 if narrow else count
-    side = round((width - 12) / across) - (36 if narrow else 38)
-    inner = width - 150 if narrow else width - 230
+    side = round((width - 12) / across) - 38
+    inner = width - 156 if narrow else width - 230
 
     scale = alt.Scale(nice=False, zero=False)
     axis = alt.Axis(grid=False, tickCount=3, labelPadding=3, minExtent=20, maxExtent=20)

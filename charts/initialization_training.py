@@ -163,7 +163,7 @@ _ROWS = ("distinct", "spread", "loss")
 def _symmetry_spec(width: int) -> Spec:
     narrow = width < NARROW
     left = width - 76 if narrow else round(0.4 * width)
-    inner = width - 184 if narrow else width - left - 232
+    inner = width - 192 if narrow else width - left - 232
     tall = 124
     extent = alt.Chart(named("extent")).mark_point(opacity=0).encode(color=theme.ink("muted"))
 

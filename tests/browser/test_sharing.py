@@ -36,7 +36,7 @@ def choose(page: Any, scenario: str) -> None:
 
 
 def test_a_figure_is_saved_in_every_form(visit: Callable[..., Any]) -> None:
-    page = visit("optimizers?opt_surface=Rosenbrock&opt_gd_lr=0.0005")
+    page = visit("dropout?drop_inputs=8&drop_p=0.2")
     settled(page)
     for name, start in STARTS.items():
         with page.expect_download(timeout=60_000) as waiting:
@@ -44,17 +44,17 @@ def test_a_figure_is_saved_in_every_form(visit: Callable[..., Any]) -> None:
         file = waiting.value
         ending = name.split(",")[0].lower()
         scale = "-3x" if ending == "png" else ""
-        assert file.suggested_filename == f"optimizers-trajectories-rosenbrock-gd_lr0.0005{scale}.{ending}"
+        assert file.suggested_filename == f"dropout-scaling-p0.2-inputs8{scale}.{ending}"
         with open(file.path(), "rb") as opened:
             content = opened.read()
         assert content.startswith(start)
         if ending == "csv":
             frame = pd.read_csv(io.BytesIO(content))
-            topic = TOPICS["optimizers"]
-            figure = topic.view(topic.fill({"surface": "Rosenbrock", "gd_lr": 0.0005})).figure
+            topic = TOPICS["dropout"]
+            figure = topic.view(topic.fill({"inputs": 8, "p": 0.2})).figure
             assert set(frame["set"]) == set(figure.data)
         if ending == "json":
-            assert "Rosenbrock" in json.loads(content)["usermeta"]["caption"]
+            assert "8 inputs" in json.loads(content)["usermeta"]["caption"]
         page.wait_for_timeout(200)
     assert "Saved" in toolbar(page).inner_text()
 
@@ -117,14 +117,14 @@ def test_markdown_has_picture_caption_and_link(visit: Callable[..., Any]) -> Non
 
 
 def test_back_and_forward_move_between_scenarios(visit: Callable[..., Any]) -> None:
-    page = visit("optimizers")
+    page = visit("dropout")
     settled(page)
-    page.wait_for_timeout(1200)
+    page.wait_for_timeout(800)
     start, length = lines(page), page.evaluate("history.length")
-    choose(page, "Four minima")
+    choose(page, "Wide layer")
     first = lines(page)
-    press(page, "Learning rate")
-    press(page, "Learning rate")
+    press(page, "p_drop")
+    press(page, "p_drop")
     page.wait_for_timeout(500)
     own, query = lines(page), link(page)
     assert page.evaluate("history.length") == length + 2, "one step a scenario, one for the visitor's own"
@@ -133,14 +133,12 @@ def test_back_and_forward_move_between_scenarios(visit: Callable[..., Any]) -> N
         page.wait_for_timeout(300)
         settled(page)
         assert lines(page) == expected
-    assert link(page) == query
-    page.get_by_text("Layers", exact=True).first.click()
-    page.locator("a").filter(has_text="Dropout").last.click()
-    page.wait_for_url("**/dropout**")
+    page.get_by_text("Signal", exact=True).first.click()
+    page.locator("a").filter(has_text="Activations").last.click()
+    page.wait_for_url("**/activations**")
     settled(page)
     page.go_back()
-    page.wait_for_url("**/optimizers**")
-    settled(page)
+    page.wait_for_url("**/dropout**")
     page.wait_for_timeout(500)
     settled(page)
     assert link(page) == query
@@ -169,31 +167,31 @@ def test_paper_gets_two_pages_without_controls(visit: Callable[..., Any], scheme
 
 
 def test_parts_of_a_page_can_be_hidden(visit: Callable[..., Any]) -> None:
-    topic = TOPICS["optimizers"]
-    page = visit("optimizers?hide=controls&opt_gd_lr=0.3")
+    topic = TOPICS["dropout"]
+    page = visit("dropout?hide=controls&drop_p=0.3")
     settled(page)
     assert page.locator(f"{SIDEBAR} [data-testid=stSlider]").count() == 0
     assert page.get_by_text(topic.question).count() == 1
     picture = lines(page)
     page.get_by_role("link", name="Open the whole page").wait_for()
 
-    page = visit("optimizers?hide=text&opt_gd_lr=0.3&opt_tab=Step")
+    page = visit("dropout?hide=text&drop_p=0.3&drop_tab=Ensemble")
     settled(page, charts=2)
     assert page.get_by_text(topic.question).count() == 0
     assert page.locator("[role=tablist]").count() == 0
-    assert slider(page, "Learning rate").count() == 1
+    assert slider(page, "p_drop").count() == 1
     before = drawn(page)
-    press(page, "Learning rate")
+    press(page, "p_drop")
     assert drawn(page) != before
     assert parameters(page)["hide"] == ["text"], "it stays hidden"
 
-    page = visit("optimizers?hide=controls,text&embed=true&opt_gd_lr=0.3")
+    page = visit("dropout?hide=controls,text&embed=true&drop_p=0.3")
     settled(page)
     assert page.locator("[data-testid=stTopNavLink]").count() == 0
     assert page.locator("[data-testid=stMarkdownContainer]:visible").count() <= 1  # the way to the whole page
     assert len(lines(page)) == len(picture)
 
-    page = visit("optimizers?hide=banana")
+    page = visit("dropout?hide=banana")
     settled(page)
     assert "hide = banana: needs controls or text" in page.locator("[data-testid=stAlert]").inner_text()
 
