@@ -58,7 +58,9 @@ def test_a_typed_function_is_drawn_and_a_wrong_one_is_named(visit: Callable[...,
 def test_framework_defaults_set_the_knobs(visit: Callable[..., Any]) -> None:
     page = visit("optimizers?opt_optimizers=Adam")
     settled(page)
+    page.wait_for_timeout(800)  # the column's width has been told by now
     page.locator(SIDEBAR).get_by_text("More of Adam").click()
+    page.wait_for_timeout(500)  # unfolded
     page.locator(SIDEBAR).get_by_role("button", name="Keras defaults").click()
     page.wait_for_url("**opt_adam_eps=1e-07**")
     settled(page)

@@ -64,16 +64,12 @@ def wide(page: Any) -> None:
     page.keyboard.press("ArrowRight")
 
 
-def tab(page: Any) -> None:
-    page.get_by_role("tab", name="Code").click()
-
-
 def elsewhere(page: Any) -> None:
     page.get_by_text("Layers", exact=True).first.click()
     page.locator("a").filter(has_text="BatchNorm").last.click()
 
 
-@pytest.mark.parametrize("meanwhile", [wide, tab, elsewhere])
+@pytest.mark.parametrize("meanwhile", [wide, elsewhere])
 def test_a_file_arrives_whatever_is_done_meanwhile(
     visit: Callable[..., Any], meanwhile: Callable[[Any], None]
 ) -> None:
@@ -145,7 +141,7 @@ def test_back_and_forward_move_between_scenarios(visit: Callable[..., Any]) -> N
     assert lines(page) == own
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["dark"])  # on white all the same
 def test_paper_gets_two_pages_without_controls(visit: Callable[..., Any], scheme: str) -> None:
     page = visit("dropout?drop_tab=Network", scheme=scheme)
     settled(page)

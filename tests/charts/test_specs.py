@@ -87,7 +87,7 @@ def test_a_knob_changes_data_never_the_specification(topic, name):
     before = topic.view(base)
     reshapes = name in RESHAPING.get(topic.name, ())
     tab = owner(before, base, name)
-    for number, value in enumerate(others(topic, topic.knobs[name], base[name])[:2]):
+    for number, value in enumerate(others(topic, topic.knobs[name], base[name])[: 2 if THOROUGH else 1]):
         after = topic.view(topic.fill({**base, name: value}))
         assert before.figure.name == after.figure.name
         # Other values meet the tabs in the tests of random values.
