@@ -36,7 +36,7 @@ def main(sizes: list[str]) -> None:
     for topic in TOPICS.values():
         figure = topic.view(topic.defaults()).figure
         for size in sizes:
-            spec = json.dumps(specification(figure, size))
+            spec = json.dumps(specification(figure, size=size))
 
             def bare(spec=spec) -> bytes:
                 return bytes(renderer().vegalite_to_png(spec, scale=2))

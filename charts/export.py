@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -68,47 +68,40 @@ PICTURES: tuple[str, ...] = press.ENDINGS
 ENDINGS: tuple[str, ...] = (*PICTURES, "csv", "json")
 
 
-def render(
-    figure: Figure,
-    ending: str,
-    *,
-    size: str = "page",
-    scale: int = 2,
-    ground: str = "white",
-    caption: bool = True,
-    link: str = "",
-    reading: str = "",
-) -> bytes:
+class How(TypedDict, total=False):
+    """How a figure becomes a file: the named arguments of ``render`` and of all that pass them on.
+
+    ``size`` is one of ``SIZES`` ("page"), of no concern to ``csv``; ``scale`` the pixels of a PNG for one of the
+    drawing, 1 to 4 (2); ``ground`` one of ``GROUNDS`` ("white"), of which ``transparent`` has the inks of white, but no
+    halos around labels; ``caption`` whether title, caption and link stand in the picture (they do); ``link`` an address
+    printed below the caption, as far as it fits into a few lines (none); ``reading`` what the run says, in Markdown, which
+    made plain becomes part of the alternative text (nothing).
+    """
+
+    size: str
+    scale: int
+    ground: str
+    caption: bool
+    link: str
+    reading: str
+
+
+def render(figure: Figure, ending: str, **how: Unpack[How]) -> bytes:
     """Return a file's content; the same figure gives the same bytes.
 
     Args:
         figure: what to draw.
         ending: one of ``ENDINGS``.
-        size: one of ``SIZES``; of no concern to ``csv``.
-        scale: pixels of a PNG for one of the drawing, 1 to 4.
-        ground: one of ``GROUNDS``; ``transparent`` has the inks of white, but no halos around labels.
-        caption: whether title, caption and link stand in the picture.
-        link: address printed below the caption, as far as it fits into a few lines; none if empty.
-        reading: what the run says, in Markdown; made plain it becomes part of the alternative text.
+        how: see ``How``.
 
     Raises:
         KeyError: no such ending, size or ground.
         ValueError: a scale out of range.
     """
-    return _MAKERS[ending](figure, ending, _options(size, scale, ground, caption, link, reading))
+    return _MAKERS[ending](figure, ending, _Options(**how))
 
 
-def sheet(
-    figure: Figure,
-    ending: str,
-    *,
-    size: str = "page",
-    scale: int = 2,
-    ground: str = "white",
-    caption: bool = True,
-    link: str = "",
-    reading: str = "",
-) -> Sheet:
+def sheet(figure: Figure, ending: str, **how: Unpack[How]) -> Sheet:
     """Return what ``press.print_sheet`` makes a picture from; the arguments are those of ``render``.
 
     Raises:
@@ -117,25 +110,31 @@ def sheet(
     """
     if ending not in PICTURES:
         raise KeyError(ending)
-    return _sheet(figure, ending, _options(size, scale, ground, caption, link, reading))
+    return _sheet(figure, ending, _Options(**how))
 
 
 @dataclass(frozen=True)
 class _Options:
-    size: Size
-    scale: int
-    ground: str
-    caption: bool
-    link: str
-    reading: str
+    """What ``How`` says, complete and checked."""
 
+    size: str = "page"
+    scale: int = 2
+    ground: str = "white"
+    caption: bool = True
+    link: str = ""
+    reading: str = ""
 
-def _options(size: str, scale: int, ground: str, caption: bool, link: str, reading: str) -> _Options:
-    if scale not in SCALES:
-        raise ValueError(f"scale {scale}: needs one of {', '.join(map(str, SCALES))}")
-    if ground not in GROUNDS:
-        raise KeyError(ground)
-    return _Options(SIZES[size], scale, ground, caption, link, reading)
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise ValueError(f"scale {self.scale}: needs one of {', '.join(map(str, SCALES))}")
+        if self.ground not in GROUNDS:
+            raise KeyError(self.ground)
+        if self.size not in SIZES:
+            raise KeyError(self.size)
+
+    @property
+    def shape(self) -> Size:
+        return SIZES[self.size]
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -180,25 +179,19 @@ def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return found
 
 
-def specification(
-    figure: Figure,
-    size: str = "page",
-    ground: str = "white",
-    caption: bool = True,
-    link: str = "",
-    reading: str = "",
-) -> Spec:
+def specification(figure: Figure, **how: Unpack[How]) -> Spec:
     """Return the whole Vega-Lite specification: data, theme, and under ``usermeta`` what a reader should know.
 
     Title and caption stand above the figure, the one place that Vega-Lite has for them.
     """
-    shape, said = SIZES[size], plain(reading)
-    texts = ((figure.caption, 0), (figure.key, 0), (link, press.LINK_LINES))
+    options = _Options(**how)
+    shape, said = options.shape, plain(options.reading)
+    texts = ((figure.caption, 0), (figure.key, 0), (options.link, press.LINK_LINES))
     words = [line for text, most in texts for line in wrap(text, shape.column, shape.text, most=most)]
     title = {"text": figure.title, "subtitle": words, "subtitleFontSize": shape.text, "offset": 18}
     return {
-        **_drawing(figure, shape, ground),
-        **({"title": title} if caption else {}),
+        **_drawing(figure, shape, options.ground),
+        **({"title": title} if options.caption else {}),
         "padding": shape.margin,
         "description": f"{figure.alt} {said}".strip(),
         "usermeta": {
@@ -206,7 +199,7 @@ def specification(
             "title": figure.title,
             "caption": figure.caption,
             "key": figure.key,
-            "link": link,
+            "link": options.link,
             "reading": said,
         },
     }
@@ -244,7 +237,7 @@ _FONT_SIZES = frozenset({"fontSize", "labelFontSize", "titleFontSize", "subtitle
 
 
 def _sheet(figure: Figure, ending: str, options: _Options) -> Sheet:
-    size, inks = options.size, theme.ground_inks(options.ground)
+    size, inks = options.shape, theme.ground_inks(options.ground)
     written = (figure.title, figure.caption, figure.key, options.link) if options.caption else ("",) * 4
     title, caption, key, link = written
     return Sheet(
@@ -294,8 +287,14 @@ def _csv(figure: Figure, ending: str, options: _Options) -> bytes:
 
 
 def _json(figure: Figure, ending: str, options: _Options) -> bytes:
-    size = next(name for name, size in SIZES.items() if size is options.size)
-    spec = specification(figure, size, options.ground, options.caption, options.link, options.reading)
+    spec = specification(
+        figure,
+        size=options.size,
+        ground=options.ground,
+        caption=options.caption,
+        link=options.link,
+        reading=options.reading,
+    )
     return (json.dumps(spec, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

@@ -28,7 +28,7 @@ from charts import export, theme
 from charts.addresses import PAGES
 from charts.export import slug
 from charts.figure import Figure
-from charts.topic import WHY, Block, Scenario, Topic, Values
+from charts.topic import WHY, Block, Scenario, Topic, Values, readings
 from core.knobs import Knob, Value
 
 COMMAND = "python -m charts"
@@ -73,10 +73,10 @@ class Place(NamedTuple):
 
 
 def _in(blocks: Sequence[Block]) -> Iterator[tuple[Figure, str]]:
-    """Yield the figures among some blocks, each with its reading: the text that follows it, as on the page."""
-    for block, following in zip(blocks, (*blocks[1:], ""), strict=True):
+    """Yield the figures among some blocks, each with its reading."""
+    for block, reading in readings(blocks):
         if isinstance(block, Figure):
-            yield block, following if isinstance(following, str) else ""
+            yield block, reading
 
 
 def _names(blocks: Sequence[Block]) -> set[str]:

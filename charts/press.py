@@ -97,9 +97,16 @@ def print_sheet(sheet: Sheet) -> bytes:
 
 @cache
 def renderer() -> Any:
-    """Load the renderer and let it know the shipped fonts."""
+    """Load the renderer and let it know the shipped fonts.
+
+    Raises:
+        FileNotFoundError: one of them is missing; the renderer would quietly take another.
+    """
     import vl_convert
 
+    for face in _FACES.values():
+        if not (font := FONTS / f"LayerwiseSans-{face}.ttf").is_file():
+            raise FileNotFoundError(f"no font {font}")
     vl_convert.register_font_directory(str(FONTS))
     return vl_convert
 

@@ -1,8 +1,9 @@
 """A Topic: a page's knobs, scenarios and figures, shared by the page, the command line and the tests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -38,6 +39,12 @@ class Action:
 
 
 Block = str | Figure | Link | Action
+
+
+def readings(blocks: Sequence[Block]) -> Iterator[tuple[Block, str]]:
+    """Yield every block with its reading: for a figure the text that follows it, else nothing."""
+    for block, following in zip_longest(blocks, blocks[1:], fillvalue=""):
+        yield block, following if isinstance(block, Figure) and isinstance(following, str) else ""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Unpack
 
 from charts import export
+from charts.export import How
 from charts.figure import Figure
 from charts.press import ANSWER, PRINTED, REQUEST, Sheet
 
@@ -39,17 +40,7 @@ class Failed(RuntimeError):
     """A file could not be made; the message is for the visitor."""
 
 
-def make(
-    figure: Figure,
-    ending: str,
-    *,
-    size: str = "page",
-    scale: int = 2,
-    ground: str = "white",
-    caption: bool = True,
-    link: str = "",
-    reading: str = "",
-) -> bytes:
+def make(figure: Figure, ending: str, **how: Unpack[How]) -> bytes:
     """Return a file's content, the same bytes as ``export.render``; pictures come from the worker.
 
     The arguments are those of ``export.render``.
@@ -60,24 +51,10 @@ def make(
         Busy: too many files are in line.
         Failed: the worker could not make the file.
     """
-
-    def sheet() -> Sheet:
-        return export.sheet(
-            figure,
-            ending,
-            size=size,
-            scale=scale,
-            ground=ground,
-            caption=caption,
-            link=link,
-            reading=reading,
-        )
-
     if ending in export.PICTURES:
-        return PRINTER.print(sheet, f"“{figure.title}” as {ending.upper()}")
-    return export.render(
-        figure, ending, size=size, scale=scale, ground=ground, caption=caption, link=link, reading=reading
-    )
+        wanted = f"“{figure.title}” as {ending.upper()}"
+        return PRINTER.print(lambda: export.sheet(figure, ending, **how), wanted)
+    return export.render(figure, ending, **how)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import streamlit as st
 
 from charts import progress
 from charts.figure import Figure
-from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Tab, Topic, Values, View
+from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Tab, Topic, Values, View, readings
 from core.knobs import quote
 from ui import delivery, figure, hide, history, links, navigation, notes, playback, toolbar, viewport
 from ui.controls import Panel
@@ -189,8 +189,8 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
                 else:
                     _tab(shared, next(each for each in view.tabs if each.name == name))
     if (
-        opened != WHY or hide.TEXT in hidden
-    ):  # on paper the derivation stands below the figure, whatever tab is open
+        opened != WHY and hide.TEXT not in hidden
+    ):  # on paper the derivation follows the figure, whatever tab is open
         with st.container(key=f"{PRINT}_why"):
             st.markdown(view.why)
     if hidden or st.context.is_embedded:
@@ -253,7 +253,7 @@ def _blocks(shared: _Shared, blocks: Sequence[Block], key: str, clicks: Clicks =
     words = hide.TEXT not in shared.hidden
     row = None
     read = ""  # key of the figure whose reading comes next
-    for number, block in enumerate(blocks):
+    for number, (block, reading) in enumerate(readings(blocks)):
         here = f"{key}_{number}"
         if isinstance(block, Link):  # several in a row stand side by side
             if words:
@@ -267,8 +267,6 @@ def _blocks(shared: _Shared, blocks: Sequence[Block], key: str, clicks: Clicks =
                 figure.draw(block, shared.width, here, _clicked(shared.panel, clicks.get(block.name)))
                 if words:
                     st.caption(f"{block.caption} {block.key} {block.hint}")
-                following = blocks[number + 1] if number + 1 < len(blocks) else ""
-                reading = following if isinstance(following, str) else ""
                 read = here if reading else ""
                 shared.save(block, here, reading)
             case Action():

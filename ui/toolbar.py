@@ -13,14 +13,8 @@ from charts.topic import Topic, Values
 from ui import delivery
 
 _MIME = {"json": "application/vnd.vegalite+json", "svg": "image/svg+xml"}
-_GROUND_LABELS = {"white": "White", "transparent": "Transparent", "dark": "Dark"}
-
-
-def _options(choices: Mapping[str, str], chosen: str) -> str:
-    return "".join(
-        f'<option value="{name}"{" selected" if name == chosen else ""}>{label}</option>'
-        for name, label in choices.items()
-    )
+_SIZE_LABELS = {name: size.label for name, size in SIZES.items()}
+_GROUND_LABELS = {name: name.capitalize() for name in GROUNDS}
 
 
 def _button(label: str, says: str, **what: object) -> str:
@@ -34,10 +28,13 @@ def _group(says: str, *parts: str) -> str:
 
 
 def _select(name: str, says: str, choices: Mapping[str, str], chosen: str) -> str:
-    return f'<select class="{name}" aria-label="{says}">{_options(choices, chosen)}</select>'
+    options = (
+        f'<option value="{choice}"{" selected" if choice == chosen else ""}>{label}</option>'
+        for choice, label in choices.items()
+    )
+    return f'<select class="{name}" aria-label="{says}">{"".join(options)}</select>'
 
 
-_SIZE_LABELS = {name: size.label for name, size in SIZES.items()}
 _HTML = "\n".join(
     (
         '<div class="bar" role="group" aria-label="Save or share this figure">',
@@ -243,7 +240,7 @@ def _order(
         return
     if (
         not (isinstance(ending, str) and isinstance(size, str) and isinstance(ground, str))
-        or not (isinstance(scale, int) and isinstance(caption, bool))
+        or not (isinstance(scale, int) and not isinstance(scale, bool) and isinstance(caption, bool))
         or not (ending in ENDINGS and size in SIZES and ground in GROUNDS and scale in SCALES)
     ):
         delivery.refuse(toolbar, number, "No such file; reload the page.")
