@@ -13,6 +13,7 @@ from charts.describe import defaults, described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Action, Block, Values, real, whole, word, words
 from core.activations import ACTIVATIONS, NaiveErrors, naive_errors
+from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
 from core.properties import borders, constant_pieces, cost, crossings, max_difference, properties, snapped
 from core.special import normal_pdf
@@ -473,7 +474,7 @@ class Float32Run(NamedTuple):
         return top, float(at[np.argmin(np.abs(at))])
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _float32_run(name: str, knobs: tuple[tuple[str, float], ...]) -> Float32Run:
     z = np.arange(-_FAR * _FINE, _FAR * _FINE + 1) / _FINE
     errors = naive_errors(ACTIVATIONS[name], z, dict(knobs))
@@ -856,7 +857,7 @@ def _softmax_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def _gumbel() -> Array:
     """Return draws of the standard Gumbel distribution, (draws, 3)."""
     return stream(0).gumbel(size=(_DRAWS, 3))

@@ -20,6 +20,7 @@ from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import number
 from core.moments import sample_moments, signal_moments
 from core.network import (
@@ -157,7 +158,7 @@ class Fit(NamedTuple):
     best: float
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def learned_slope(target: float = 0.1, steps: int = 60, lr: float = 0.5) -> Fit:
     """Fit PReLU's slope to 200 noisy values of a leaky ReLU by gradient descent on the squared error."""
     rng = stream(0)
@@ -200,7 +201,7 @@ def _regression() -> tuple[Array, Array]:
 _PROBLEMS: Mapping[str, Callable[[], tuple[Array, Array]]] = {"moons": _moons, "regression": _regression}
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def stability(name: str, problem: str) -> Stability:
     """Train n-16-16-1 networks 60 steps at five rates, three seeds each; one fails if its loss is not halved."""
     points, targets = _PROBLEMS[problem]()
@@ -230,7 +231,7 @@ _SCHEMES = ("LeCun normal", "He normal", "N(0, 1)")
 _DEEP, _WIDE = 50, 128
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def relu_depth() -> Depth:
     """Send a signal of rms 1 through 50 layers of 128 ReLU units, four networks a scheme."""
     schemes = [INITIALIZERS[name] for name in _SCHEMES]
@@ -252,7 +253,7 @@ class Mask(NamedTuple):
     exact: float
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def masked(x: float = 0.5, n: int = 100_000) -> Mask:
     """Draw X n times and keep x where X ≤ x."""
     kept = np.where(stream(0).standard_normal(n) <= x, x, 0.0)
@@ -328,7 +329,7 @@ _NUMBERS, _REPEATS = 16_384, 41
 _MATRIX = 64  # libraries multiply matrices up to this size in one thread, whatever the other cores do
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def times() -> Times:
     """Time ReLU, sigmoid, tanh and a product of two 64 × 64 matrices, once in a process.
 

@@ -16,6 +16,7 @@ from charts.topic import Block, real, whole, word
 from core.activations import ACTIVATIONS, sigmoid
 from core.datasets import DATASETS
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import Knob, aliases_of, number
 from core.network import (
     SQUARED_ERROR,
@@ -141,7 +142,7 @@ def _last(values: Array, otherwise: float) -> float:
 # Dying units: one run
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _dying_run(
     hidden: str,
     knobs: Items,
@@ -493,7 +494,7 @@ def _sweep_spec(width: int) -> Spec:
     return assemble(both.resolve_scale(color="shared"), theme.config())
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _sweep(
     hidden: str, knobs: Items, data: str, bias: float, batch: int, layers: int, share: progress.Share
 ) -> LearningRateSweep:
@@ -679,7 +680,7 @@ class _Trained(NamedTuple):
     pictures: tuple[str, ...]
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _trained(
     name: str, knobs: Items, problem: str, lr: float, layers: int, seed: int, share: progress.Share
 ) -> _Trained:

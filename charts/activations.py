@@ -19,6 +19,7 @@ from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
+from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
 from core.properties import Bound, Flat, borders, flat_regions, second_derivative, slope_bounds
 
@@ -340,7 +341,7 @@ def _curve(name: str, values: Values) -> _Curve:
     )
 
 
-@lru_cache(maxsize=128)
+@keep(entries=128)
 def _curvature(name: str, settings: Settings, w: float, at: bytes) -> Array:
     """Return w²·f″(wz) at the float64 numbers of ``at``, read-only."""
     result: Array = w * w * second_derivative(ACTIVATIONS[name], w * np.frombuffer(at), dict(settings))
@@ -365,7 +366,7 @@ def _largest_slope(name: str, values: Values, curve: _Curve) -> tuple[float, flo
     return w * bound.value, points[0] if len(seen) == len(points) == 1 else None
 
 
-@lru_cache(maxsize=256)
+@keep(entries=256)
 def _flat(name: str, settings: Settings) -> Flat:
     """Return where a function is saturated, for every weight of the page."""
     return flat_regions(ACTIVATIONS[name], low=-60.0, high=60.0, knobs=dict(settings))

@@ -22,6 +22,7 @@ from core.batchnorm_algebra import (
     identity_error_theory,
     identity_parameters,
 )
+from core.kept import keep
 from core.knobs import Knob, latex, number
 from core.normalization import RunningStats, batch_statistics, normalize, normalize_batch
 from core.special import normal_cdf
@@ -514,7 +515,7 @@ def _scale_text(found: GradientScale, sigma: float, eps: float) -> str:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _outputs(mu: float, sigma: float, eps: float, seed: int) -> tuple[float, float, float]:
     """Return the lowest and the highest of many outputs for γ = 1 and β = 0, and the share of them from 0 to 1."""
     x = mu + sigma * stream(seed, _PLACE, _RANGE).standard_normal((_VALUES, 1))
@@ -642,7 +643,7 @@ class _Identity:
     at: tuple[float, float, float]  # error at √(σ² + ε), at σ² with β = mean, and at the page's γ and β
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _identity_run(mu: float, sigma: float, gamma: float, beta: float, eps: float, seed: int) -> _Identity:
     x = mu + sigma * stream(seed, _PLACE, _IDENTITY).standard_normal(_DRAWS)
     means, variances = batch_statistics(x[:, None])

@@ -27,6 +27,7 @@ from core.batchnorm_network import (
     recalibrate,
     train_network,
 )
+from core.kept import keep
 from core.knobs import Knob, number
 from core.streams import stream
 
@@ -113,7 +114,7 @@ def _points(seed: int, place: int, n: int) -> tuple[Array, Array]:
     return points[order], labels[order]
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _look(weight: float, steps: int, order: str, seed: int, share: progress.Share) -> _Looked:
     """Train a network and look at it on the way."""
     batches = _ORDERS[order]
@@ -168,7 +169,7 @@ _COMPOSITIONS = {_CLASSES: "all classes", 2: "two classes", 1: "one class"}
 _COMPOSITION_HUES = {_CLASSES: "vermilion", 2: "purple", 1: "ochre"}
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _forget(weight: float, steps: int, order: str, seed: int, share: progress.Share) -> _Forgotten:
     """Send the test points through the trained network in training mode, in batches of several sizes and kinds."""
     params = _look(weight, steps, order, seed, share).params

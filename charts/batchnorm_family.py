@@ -13,6 +13,7 @@ import numpy as np
 from charts import theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
+from core.kept import keep
 from core.knobs import Knob, Value, latex, number
 from core.normalizers import (
     CHANGES,
@@ -310,7 +311,7 @@ class _Tensor(NamedTuple):
     runs: Mapping[str, Normalized]
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _tensor(gamma: float, beta: float, eps: float, groups: int, seed: int) -> _Tensor:
     trial = draw_trial(seed)
     x = trial.x[:_SAMPLES, :, :_POSITIONS]
@@ -593,7 +594,7 @@ class _Result(NamedTuple):
     with_eps: float
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _invariance_run(eps: float, groups: int, seed: int) -> Mapping[str, tuple[_Result, ...]]:
     found: dict[str, tuple[_Result, ...]] = {}
     for name, entry in _ALL.items():
@@ -753,7 +754,7 @@ class _Scaled(NamedTuple):
     alone: bool
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _scale_run(eps: float, groups: int, seed: int) -> Mapping[str, _Scaled]:
     found = {}
     for name, entry in _ALL.items():
@@ -985,7 +986,7 @@ def _inputs_spec(width: int) -> Spec:
     return spec
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _regressions(mean: float, ratio: float, correlation: float, seed: int) -> Mapping[str, RegressionRun]:
     x = draw_inputs(mean, ratio, correlation, _POINTS, seed)
     target = x @ np.array([1.0, -1 / ratio]) + 0.5

@@ -27,6 +27,7 @@ from core.batch_gap import (
     measure_class_gap,
     measure_gap,
 )
+from core.kept import keep
 from core.knobs import Knob, Value, number
 from core.normalization import BATCHNORM_CONVENTIONS
 
@@ -506,7 +507,7 @@ def _changed(now: _Setting) -> str:
     return f"normal feature whose mean moves by {number(now.shift)}σ after a long time at rest"
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _at_rest(eps: float, unbiased: bool) -> tuple[Array, Array, Gap]:
     """Return the sizes and weights of the map, and its gap as the mean moves by 1σ: all that costs time."""
     sizes, weights = _size_grid(), np.geomspace(*_WEIGHTS, _COMPUTED)
@@ -649,7 +650,7 @@ def _lag_gone(lag: Array, weight: float) -> Array:
     return np.asarray(np.where(lag > _BAD, steps, 0.0))
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _settled(weight: float, eps: float, unbiased: bool) -> Gap:
     """Return the parts of the gap as the mean moves by 1σ, at batch sizes 1 to 512."""
     return gap_theory(np.arange(1, 513), weight, 0, 1.0, eps=eps, unbiased=unbiased)
@@ -1299,6 +1300,6 @@ def gap_blocks(values: Values) -> Sequence[Block]:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _blocks(view: str, now: _Setting) -> tuple[Block, ...]:
     return tuple(_VIEWS[view].draw(now))

@@ -20,6 +20,7 @@ from core.batchnorm_network import (
     forward,
     train_network,
 )
+from core.kept import keep
 from core.knobs import Knob, number
 from core.smoothness import NetworkSmoothness, network_smoothness
 from core.streams import stream
@@ -173,7 +174,7 @@ class Sweep(NamedTuple):
         return np.asarray(self.median(normalized) <= LEARNED)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def sweeps(
     layers: int, rate: float, scale: float, activation: str, batch: int, seed: int
 ) -> Mapping[str, Sweep]:
@@ -511,7 +512,7 @@ _KIND_STYLES = {
 }
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _runs(setting: _Setting) -> Mapping[bool, NetworkRun]:
     """Train three networks with and three without BN and keep what they were at the recorded steps."""
     x, labels = _data(setting.seed)
@@ -528,7 +529,7 @@ def _runs(setting: _Setting) -> Mapping[bool, NetworkRun]:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def layers_seen(layers: int, rate: float, scale: float, activation: str, batch: int, seed: int) -> Layers:
     """Measure the distribution of every layer, and how far its means drift, at the recorded steps."""
     setting = _Setting(layers, rate, scale, activation, batch, seed)
@@ -844,7 +845,7 @@ def _cell(value: float) -> str:
 # Shift or smoothness
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def smoothness(
     layers: int, rate: float, scale: float, activation: str, batch: int, seed: int
 ) -> Mapping[bool, NetworkSmoothness]:

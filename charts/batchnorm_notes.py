@@ -31,6 +31,7 @@ from core.batchnorm_network import (
     train_network,
 )
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import number
 from core.normalization import RunningStats, batch_statistics, normalize, normalize_batch
 from core.normalizers import (
@@ -103,7 +104,7 @@ class Fitted(NamedTuple):
     active: tuple[float, float]  # share of ReLU units that are active with β = 0, and with the learned β
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def learned(gamma: float = 2.5, beta: float = -1.0, steps: int = 200, lr: float = 0.1) -> Fitted:
     """Learn y = γ·x̂ + β from a target with that γ and β, starting at 1 and 0; x are 64 draws from N(5, 3²)."""
     x = 5 + 3 * stream(0, 0).standard_normal(64)
@@ -136,7 +137,7 @@ class Range(NamedTuple):
 SPREADS = (0.01, 1.0, 100.0)
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def output_range(count: int = 10_000) -> Range:
     """Normalize draws from N(5, 3²), and send a random gradient back through batches of the spreads ``SPREADS``."""
     z = stream(0, 1).standard_normal(count)
@@ -156,7 +157,7 @@ class Identity(NamedTuple):
     spread: float  # standard deviation of y where γ is the variance
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def identity(count: int = 1000) -> Identity:
     """Try both choices of γ, with β the mean."""
     x = 5 + 3 * stream(0, 3).standard_normal(count)
@@ -183,7 +184,7 @@ class Noise(NamedTuple):
     slope_theory: tuple[float, ...]
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def noise(sizes: tuple[int, ...] = (2, 8, 32, 128), values: int = 64_000) -> Noise:
     """Normalize batches and fit each value by its own training output.
 
@@ -211,7 +212,7 @@ class Tracked(NamedTuple):
     average: tuple[float, float]  # mean and variance by the convention of the paper, after the last of them
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def tracked(batches: tuple[int, ...] = (1, 10, 50), size: int = 32) -> Tracked:
     """Follow the running statistics from (0, 1) with weight 0.1, batches of 32."""
     run = stream_batches(batch_size=size, steps=batches[-1])
@@ -235,7 +236,7 @@ class Fixed(NamedTuple):
     moved: float  # largest change of the stored statistics
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def fixed(features: int = 64) -> Fixed:
     """Evaluate a sample alone and among 31 others, after training on ten batches."""
     gamma, beta = np.linspace(0.5, 2, features), np.linspace(-1, 1, features)
@@ -265,7 +266,7 @@ class Pairs(NamedTuple):
     channels: tuple[int, ...]  # shape of γ for images of 16 channels
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def pairs(count: int = 1000) -> Pairs:
     """Fit one pair by least squares, and take the exact ones for each feature."""
     x = np.array([0.0, 5.0]) + np.array([1.0, 10.0]) * stream(0, 6).standard_normal((count, 2))
@@ -291,13 +292,13 @@ SCALES = (0.01, 1.0, 100.0)
 _HE = 1  # place of He's own scale among them
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def _points(part: int) -> tuple[Array, NDArray[np.intp]]:
     """Return the points to train on, or those to test on: three arms of a spiral."""
     return draw_arms((_TRAIN, _TEST)[part], 3, noise=0.1, rng=stream(0, 8, part))
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def _trained(normalized: bool) -> NetworkRun:
     """Train networks (scales, seeds) with and without BN, at He's scale times ``SCALES``."""
     return train_network(
@@ -306,7 +307,7 @@ def _trained(normalized: bool) -> NetworkRun:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def _fed(order: Order, batch_size: int) -> NetworkRun:
     """Train networks (seeds,) with BN on batches in some order, on as many points as the others see."""
     return train_network(
@@ -328,7 +329,7 @@ class Moved(NamedTuple):
     spread: float  # standard deviation of what φ sees after the last update, over that at the start
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def moved(normalized: bool) -> Moved:
     """Compare all training points' values in the last hidden layer with those at the start, at He's scale."""
     run = forward(_trained(normalized).snapshots.at((slice(None), _HE)), _points(0)[0])
@@ -350,7 +351,7 @@ class Stale(NamedTuple):
     fresh: float  # of the whole training set, taken after the last update
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def stale() -> Stale:
     """Evaluate the networks at He's scale with statistics of different age."""
     run, (x, _), (new, labels) = _trained(True), _points(0), _points(1)
@@ -373,7 +374,7 @@ class Ahead(NamedTuple):
     smoothness: float  # change of the whole gradient over the length of the step
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def ahead(normalized: bool) -> Ahead:
     """Take one step on all training points, in the layers below the output alone, and in all.
 
@@ -405,7 +406,7 @@ class Depth(NamedTuple):
 _DEPTH, _WIDTH = 50, 64
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def through(remedy: str, scheme: str = "He normal", branch_scale: float = 1.0) -> Depth:
     """Measure 50 ReLU layers of 64 units, a batch of 32, one network."""
     run = propagate_remedied(
@@ -447,7 +448,7 @@ class Rescaled(NamedTuple):
     tiny: float  # standard deviation of the output at a thousandth of the weights, ε 1e-5
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def rescaled(name: str, factor: float = 10.0) -> Rescaled:
     """Compare output and gradient at the input with those at the original weights."""
     entry, trial = NORMALIZERS[name], draw_trial()
@@ -475,7 +476,7 @@ class Sets(NamedTuple):
     other_sample: float  # change of sample 1's outputs when sample 2's do
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def sets(name: str) -> Sets:
     """Count the sets of an entry, and change a unit or a sample that is not looked at."""
     entry, z = NORMALIZERS[name], stream(0, 9).standard_normal((8, 6))
@@ -544,7 +545,7 @@ class Conditioned(NamedTuple):
     left: float
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def conditioned(
     treatment: str, mean: float = 1.0, ratio: float = 5.0, correlation: float = 0.8
 ) -> Conditioned:

@@ -30,6 +30,7 @@ from core.batch_size import (
     variance_ways,
 )
 from core.batch_stream import BatchStream, BatchStreamTheory, stream_batches, stream_batches_theory
+from core.kept import keep
 from core.knobs import Knob, number
 from core.normalization import BATCHNORM_CONVENTIONS
 
@@ -63,7 +64,7 @@ SIZE_KNOBS = (
     ),
     Knob("size_example", "choice", "1, 2, 4, 9", label="Batch", choices=tuple(EXAMPLES)),
     Knob(
-        "size_layers", "int", 20, label="BatchNorm layers", low=1, high=50, step=1, symbol="L",
+        "size_layers", "int", 20, label="BatchNorm layers", cap="depth", low=1, high=50, step=1, symbol="L",
         help="One on top of the other, nothing between them.",
     ),
     Knob("size_ones", "int", 50, label="Batches of one", low=5, high=500, log=True),
@@ -91,7 +92,8 @@ def _extent(*values: Array) -> tuple[float, float]:
     logs = np.log10(seen[np.isfinite(seen)]) if np.isfinite(seen).any() else np.zeros(1)
     low, high = float(logs.min()), float(logs.max())
     margin = max(0.03 * (high - low), (0.5 - (high - low)) / 2)
-    return 10.0 ** (low - margin), 10.0 ** (high + margin)
+    least = float(np.finfo(float).tiny)  # the axis cannot reach below the smallest number
+    return max(10.0 ** (low - margin), least), max(10.0 ** (high + margin), 10 * least)
 
 
 def _placed(ends: Array, low: float, high: float, gap: float = 0.075) -> Array:
@@ -209,7 +211,7 @@ def _one_spec(width: int) -> Spec:
     return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _probe(
     own: int,
     mu: float,
@@ -462,7 +464,7 @@ def _stacked_spec(width: int) -> Spec:
     return assemble(alt.layer(*layers).properties(width=inner, height=300), theme.config())
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _stack(size: int, layers: int, convention: str, seed: int) -> tuple[Array, Array]:
     """Return measured and theoretical scale of evaluation over training behind every layer, (layers+1,) each."""
     return (
@@ -676,7 +678,7 @@ def _single_spec(width: int) -> Spec:
     return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _ones(
     steps: int,
     mu: float,
@@ -886,7 +888,7 @@ def _single_reading(values: Values, runs: Mapping[str, Ones]) -> str:
 # Hard inputs
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _hard(gamma: float, beta: float) -> dict[str, HardOutcome]:
     return {name: hard_outcome(name, gamma=gamma, beta=beta) for name in HARD_INPUTS}
 

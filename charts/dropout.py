@@ -51,12 +51,12 @@ KNOBS = (
         "convention", "choice", "PyTorch", label="Convention", choices=tuple(DROPOUT_CONVENTIONS),
         help="Whose words are used. The masks stay; the row that computes the same is marked.",
     ),
-    Knob("inputs", "int", 50, label="Inputs of the unit", low=1, high=500, log=True, symbol="n"),
+    Knob("inputs", "int", 50, label="Inputs of the unit", low=1, high=500, log=True, symbol="n", cap="width"),
     Knob(
         "contributions", "choice", "positive, random", label="Contributions", choices=tuple(CONTRIBUTIONS),
         help="What each input adds to the output, activation times weight. They sum to 1.",
     ),
-    Knob("masks", "int", 2000, label="Masks drawn", low=10, high=10_000, log=True, symbol="M"),
+    Knob("masks", "int", 2000, label="Masks drawn", low=10, high=10_000, log=True, symbol="M", cap="samples"),
     Knob("seed", "int", 10, label="Seed", low=0, high=9999, step=1),
 )  # fmt: skip
 
@@ -404,7 +404,9 @@ def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoment
     error = 1.96 * float(variance_error(exact.train_var, exact.train_cumulant4, result.train.shape[1]))
     off = abs(float(result.train_var[inverted]) - float(exact.train_var))
     unscaled = closed["No scaling"]
-    apart = abs(float(unscaled.eval_mean) - float(unscaled.train_mean)) / float(np.sqrt(unscaled.train_var))
+    spread = float(np.sqrt(unscaled.train_var))
+    # The quotient goes to 0 as √p does, also where the variance is below the smallest number.
+    apart = abs(float(unscaled.eval_mean) - float(unscaled.train_mean)) / spread if spread > 0 else 0.0
     hidden = ", and inside the hump: no single output gives it away" if apart < _INSIDE else ""
     return (
         f"{here} Inverted dropout trains at {number(float(result.train_mean[inverted]))} ± "

@@ -20,6 +20,7 @@ from core.dropout import (
     running_moments,
     variance_error,
 )
+from core.kept import keep
 from core.knobs import number
 
 Array = np.ndarray
@@ -59,7 +60,7 @@ def draw_layer(
     return _draw_layer(p, inputs, masks, seed, contributions, tuple(DROPOUT_MODES))
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _draw_layer(
     p: float, inputs: int, masks: int, seed: int, contributions: str, modes: tuple[str, ...]
 ) -> tuple[DropoutRun, dict[str, DropoutMoments]]:

@@ -37,6 +37,7 @@ from core.dropout_variants import (
     selu_theory,
     variance_shift,
 )
+from core.kept import keep
 from core.knobs import Knob, number
 
 Array = np.ndarray
@@ -302,8 +303,8 @@ DEPTH_KNOBS = (
     ),
     Knob("depth_quantity", "choice", "second moment", label="Quantity", choices=tuple(_QUANTITIES)),
     Knob("depth_activation", "choice", "ReLU", label="Activation", choices=_ACTIVATIONS),
-    Knob("depth_layers", "int", 20, label="Layers", low=1, high=50, step=1, symbol="L"),
-    Knob("depth_width", "int", 128, label="Width", low=16, high=512, log=True, symbol="n"),
+    Knob("depth_layers", "int", 20, label="Layers", low=1, high=50, step=1, symbol="L", cap="depth"),
+    Knob("depth_width", "int", 128, label="Width", low=16, high=512, log=True, symbol="n", cap="width"),
     Knob(
         "depth_corrected", "bool", False, label="Weights for dropout",
         help="Off: σ_w² = 1/E φ(z)², which keeps the signal without dropout (ReLU: 2, He). On: σ_w² times p_keep.",
@@ -339,7 +340,7 @@ class _Run:
         return self.measured.modes.index(mode)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _propagated(
     activation: str, p: float, depth: int, width: int, corrected: bool, seed: int, share: progress.Share
 ) -> _Run:
@@ -689,7 +690,7 @@ def _variants_spec(width: int) -> Spec:
     return _side([panel(name, narrow or k == 0) for k, name in enumerate(_PANELS)], narrow, 22)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _measured_variants(mu: float, p: float, seed: int) -> dict[str, tuple[Measured, VariantMoments]]:
     return {
         name: (
@@ -864,7 +865,7 @@ def _selu_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _selu(
     p: float, depth: int, width: int, seed: int, share: progress.Share
 ) -> tuple[LayerMoments, LayerMoments]:
@@ -1052,7 +1053,7 @@ def _shift_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _shifted(mu: float, seed: int) -> dict[str, VarianceShift]:
     return {
         name: measure_variance_shift(

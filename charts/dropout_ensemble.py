@@ -33,6 +33,7 @@ from core.dropout_ensemble import (
     train_dropout,
 )
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import Knob, number
 from core.optimizers import OPTIMIZERS
 from core.streams import stream
@@ -68,7 +69,7 @@ ENSEMBLE_KNOBS = (
         "ens_units", "int", 8, label="Units that may be dropped", low=1, high=MOST_UNITS, step=1, symbol="n",
     ),
     Knob(
-        "ens_samples", "int", 100, label="Passes with dropout on", low=1, high=_MOST, log=True, symbol="T",
+        "ens_samples", "int", 100, label="Passes with dropout on", cap="samples", low=1, high=_MOST, log=True, symbol="T",
     ),
     Knob("ens_layers", "int", 2, label="Hidden layers", low=1, high=2, step=1),
     Knob("ens_decay", "float", 1e-4, label="Weight decay", low=1e-6, high=0.1, log=True, symbol="λ"),
@@ -149,17 +150,17 @@ class _Sampled(NamedTuple):
     rms: Array  # (_MOST,), root mean square over the runs of the error of those means
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _ensemble(net: str, units: int, p: float, seed: int) -> Ensemble:
     return enumerate_ensemble(net, units=units, p=p, seed=seed)
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def _indices(units: int, p: float, seed: int) -> Array:
     return draw_indices(units, p, samples=_MOST, runs=_RUNS, seed=seed)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _sampled(net: str, units: int, p: float, seed: int) -> _Sampled:
     found = _ensemble(net, units, p, seed)
     outputs = found.output[_indices(units, p, seed), 0]
@@ -438,7 +439,7 @@ class _Counted(NamedTuple):
     mean: Array  # (_MOST,), mean over the runs
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _counted(units: int, p: float, seed: int) -> _Counted:
     distinct = distinct_so_far(_indices(units, p, seed))
     return _Counted(distinct[0], distinct.mean(axis=0))
@@ -583,7 +584,7 @@ def _masks_text(units: int, p: float, passes: int, seed: int) -> str:
 # Which p is best
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _regression(units: int, seed: int) -> dict[int, BestRate]:
     return {
         each: regression_rates(
@@ -736,7 +737,7 @@ def _data(seed: int) -> tuple[Array, Array]:
     return x, true_function(x) + _TRAIN_NOISE * rng.standard_normal(_TRAINED)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _trained(p: float, decay: float, layers: int, seed: int, share: progress.Share) -> DropoutTraining:
     variants = _variants(p, decay)
     return train_dropout(
@@ -793,7 +794,7 @@ class _Band(NamedTuple):
     covered: dict[str, float]  # share of the grid where the true function is within 2 sd, by region
 
 
-@lru_cache(maxsize=24)
+@keep(entries=24)
 def _band(
     p: float, decay: float, layers: int, passes: int, seed: int, which: int, share: progress.Share
 ) -> _Band:

@@ -29,6 +29,7 @@ from core.dropout_network import (
     two_twins_theory,
 )
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import Knob, number
 from core.network import Params, init_network
 
@@ -83,7 +84,7 @@ class _Run(NamedTuple):
     mean: MeanOutput
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _run(hidden: tuple[int, ...], activation: str, p: float, input_p: float, seed: int) -> _Run:
     """Draw a network and its masks, and send the input through under each of them."""
     sizes = (len(_INPUT), *hidden, 1)
@@ -543,7 +544,7 @@ class _Twins(NamedTuple):
     rate: float
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _twins(p: float, seed: int) -> _Twins:
     rate = twins_rate(p)
     exact = two_twins_theory(p=p, steps=_TWIN_STEPS, rate=rate)

@@ -26,6 +26,7 @@ from core.dropout_nonlinear import (
     nonlinearity_gap,
     normal_mean,
 )
+from core.kept import keep
 from core.knobs import Knob, aliases_of, number
 from core.properties import borders
 
@@ -51,7 +52,7 @@ NONLIN_KNOBS = (
         "nonlin_activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS),
         aliases=aliases_of(ACTIVATIONS), symbol="f",
     ),
-    Knob("nonlin_width", "int", 64, label="Inputs of a unit", low=2, high=512, log=True, symbol="n"),
+    Knob("nonlin_width", "int", 64, label="Inputs of a unit", low=2, high=512, log=True, symbol="n", cap="width"),
     Knob(
         "nonlin_mean", "float", 0.5, label="Mean of the unit", low=-4.0, high=4.0, step=0.1, unit="√2",
         help="Mean of z in units of √2, its standard deviation at p_drop = 0.5.",
@@ -85,12 +86,12 @@ class _Settings(NamedTuple):
         return described(self.activation, defaults(ACTIVATIONS[self.activation]))
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _unit(p: float, width: int, mean: float, seed: int) -> DroppedUnit:
     return drop_unit(width=width, p=p, mean=mean, seed=seed)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _sweep(activation: str, p: float, width: int, seed: int) -> LayerGap:
     """Return the layer at every rate of the sweep, at the page's own last."""
     return nonlinearity_gap((activation,), (*_RATES, p), width=width, seed=seed)
@@ -406,7 +407,7 @@ class _Case(NamedTuple):
     difference: float
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _cases(activation: str, p: float, mean: float, seed: int) -> tuple[_Case, ...]:
     unit = drop_unit(width=_EXACT_UNITS, p=p, mean=mean, seed=seed)
     arithmetic, geometric = "arithmetic mean", "geometric mean, renormalized"
@@ -453,7 +454,7 @@ def _exact_text(s: _Settings) -> str:
 # Where the gap is: against the mean of the unit, and against the width
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _by_mean(activation: str, p: float, width: int, seed: int) -> tuple[Array, Array, Array]:
     """Return the gap of one unit at every mean: measured, its standard error, normal theory; each (means,)."""
     unit = _unit(p, width, 0.0, seed)
@@ -464,7 +465,7 @@ def _by_mean(activation: str, p: float, width: int, seed: int) -> tuple[Array, A
     return np.array([gap.value for gap in found]), np.array([gap.error for gap in found]), theory
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _by_width(activation: str, p: float, seed: int) -> dict[str, tuple[LayerGap, ...]]:
     """Return layers of every width, by how their weights are drawn."""
     return {
@@ -751,7 +752,7 @@ class _Every(NamedTuple):
     layer: LayerGap
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _every(p: float, width: int, mean: float, seed: int) -> _Every:
     unit = _unit(p, width, mean, seed)
     names = tuple(ACTIVATIONS)

@@ -7,7 +7,6 @@ is the probability to drop, as in the notes; underscores would be read as Markdo
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -47,6 +46,7 @@ from core.dropout_training import (
     train_dropout,
 )
 from core.dropout_variants import measure_variance_shift
+from core.kept import keep
 from core.knobs import number
 from core.network import CROSS_ENTROPY, Params
 from core.streams import stream
@@ -71,7 +71,7 @@ class Kept(NamedTuple):
     none_theory: float
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def kept(passes: int = 10_000) -> Kept:
     """Drop six units with p = 0.5 again and again."""
     count = draw_mask((passes, _UNITS), _HALF, stream(0, 0)).sum(axis=1)
@@ -125,7 +125,7 @@ class Same(NamedTuple):
     zeros: float  # in evaluation
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def repeated(passes: int = 100, units: int = 64) -> Same:
     """Pass the same units, 1 to 2 large, through inverted dropout, and sum them up."""
     x = np.linspace(1, 2, units)
@@ -150,7 +150,7 @@ class PerExample(NamedTuple):
     batch: int
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def per_example(batch: int = 32, batches: int = 400, inputs: int = 50) -> PerExample:
     """Average a unit of equal contributions over batches whose examples have masks of their own, or share one."""
     four = draw_mask((4, inputs), _HALF, stream(0, 2))
@@ -223,7 +223,7 @@ def _given_back(maps: Array, keep: NDArray[np.bool_]) -> float:
     return float((lost @ guess) ** 2 / (lost @ lost) / (guess @ guess))
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def pixels(maps: int = 16, size: int = 32) -> Pixels:
     """Drop half of some feature maps: values one by one, or whole maps."""
     raw = stream(0, 5).standard_normal((maps, size, size))
@@ -242,7 +242,7 @@ class Twins(NamedTuple):
     lost: tuple[float, float]  # squared error without the first input, by both
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def twins(steps: int = 150, runs: int = 50) -> Twins:
     """Train with and without dropout at p = 0.5."""
     ends = [two_twins(p=p, steps=steps, runs=runs)[-1].mean(axis=0) for p in (0.0, _HALF)]
@@ -259,7 +259,7 @@ class Spread(NamedTuple):
     trained: tuple[float, float]  # with dropout, under masks
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def spread_weights() -> Spread:
     """Fit a linear regression of 20 points in three ways."""
     data = draw_regression(20, twin=0.9, noise=1.0, seed=0)
@@ -284,7 +284,7 @@ _SURE = 2.131  # 97.5% quantile of the t distribution with 15 degrees of freedom
 _MEMBERS = 8
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def trained() -> DropoutTraining:
     """Train a network on every number of points, with every p and on four seeds' data, in float32."""
     data = draw_task(max(POINTS), noise=_NOISE, seeds=_SEEDS)
@@ -311,7 +311,7 @@ class Changes(NamedTuple):
     rise: Change  # the change with most points less the one there
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def changes() -> Changes:
     """Train with and without dropout on every number of points, and compare seed by seed."""
     data = draw_task(max(AMOUNTS), noise=_NOISE, seeds=_SETS)
@@ -355,7 +355,7 @@ class Examined(NamedTuple):
     even: tuple[float, float]  # (Σ|w|)²/(HΣw²) of the weights out of the hidden units
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def examined(masks: int = 10) -> Examined:
     """Look at what the trained networks' hidden units do on the test points."""
     run, test = trained(), draw_task(_TEST, noise=0.0, seeds=_SEEDS, place=1)
@@ -391,7 +391,7 @@ def shared_cosines(gradient: Array, keep: NDArray[np.bool_]) -> Array:
     return np.asarray((flat @ flat.T) / np.sqrt(shared * shared.T))
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def agreement(masks: int = 48) -> Agreement:
     """Take the gradient of the loss on 256 points under many masks, in the networks trained with p = 0.5."""
     run = trained()
@@ -420,7 +420,7 @@ class Committee(NamedTuple):
     dropout: float
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def committee(points: int = 256, test_points: int = 1000) -> Committee:
     """Train eight networks on the same points from different weights, and average their probabilities."""
     data = draw_task(points, noise=_NOISE, seeds=[0])

@@ -27,6 +27,7 @@ from core.dropout_training import (
     step_cost,
     train_dropout,
 )
+from core.kept import keep
 from core.knobs import Knob, number
 
 Array = np.ndarray
@@ -70,12 +71,12 @@ REGULARIZER_KNOBS = (
         "reg_twin", "float", 0.9, label="Correlation of two features", low=0.0, high=0.95, step=0.05, symbol="ρ",
         help="Feature 1 acts on y; feature 2 only resembles it.",
     ),
-    Knob("reg_points", "int", 256, label="Training points", low=16, high=1024, log=True, symbol="n"),
+    Knob("reg_points", "int", 256, label="Training points", low=16, high=1024, log=True, symbol="n", cap="samples"),
     Knob(
         "reg_noise", "float", 0.2, label="Flipped labels", low=0.0, high=0.4, step=0.05,
         help="Probability that a training label is flipped. Test points carry their true class.",
     ),
-    Knob("reg_width", "int", 64, label="Hidden units", low=4, high=96, log=True),
+    Knob("reg_width", "int", 64, label="Hidden units", low=4, high=96, log=True, cap="width"),
 )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ class _Ridge(NamedTuple):
     at_measured: Array  # (P, d), closed form
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _ridge(n: int, twin: float, seed: int, share: progress.Share) -> _Ridge:
     data = draw_regression(n, _TRUTH, twin=twin, noise=_SPREAD, seed=seed)
     grid = np.linspace(0, 1, 81)
@@ -346,7 +347,7 @@ def _penalty_blocks(values: Values) -> Sequence[Block]:
 # Errors against p
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _train(
     n: tuple[int, ...],
     noise: float,

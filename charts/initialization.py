@@ -28,6 +28,7 @@ from charts.initialization_training import (
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import DATA_DEPENDENT, INITIALIZERS, Initializer
+from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
 from core.propagation import (
     FLOAT32_MAX,
@@ -96,6 +97,12 @@ def _by_upper_layer(array: Array | None) -> Array:
     return np.concatenate([np.full((*_got(array).shape[:-1], 1), np.nan), _got(array)], axis=-1)
 
 
+def _squared(rms: Array) -> Array:
+    """Return second moments; ∞ where float64 has none, which no axis shows."""
+    with np.errstate(over="ignore"):
+        return np.asarray(rms**2)
+
+
 SIGNALS: Mapping[str, Quantity] = {
     "rms": Quantity(
         "Signal: rms of h at each layer", "rms", lambda run: run.signal_rms, lambda mf: mf.signal_rms
@@ -103,8 +110,8 @@ SIGNALS: Mapping[str, Quantity] = {
     "second moment": Quantity(
         "Signal: second moment of h at each layer",
         "second moment",
-        lambda run: run.signal_rms**2,
-        lambda mf: mf.signal_rms**2,
+        lambda run: _squared(run.signal_rms),
+        lambda mf: _squared(mf.signal_rms),
     ),
     "spread over the batch": Quantity(
         "Signal: spread of a unit over the batch, at each layer",
@@ -140,10 +147,10 @@ KNOBS = (
         label="Schemes", choices=tuple(SCHEMES), aliases=aliases_of(SCHEMES), most=6,
     ),
     Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS)),
-    Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L"),
-    Knob("width", "int", 64, label="Width", low=16, high=1024, log=True, symbol="n"),
+    Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L", cap="depth"),
+    Knob("width", "int", 64, label="Width", low=16, high=1024, log=True, symbol="n", cap="width"),
     Knob("scale", "choice", "all of float32", label="Scale", choices=tuple(WINDOWS)),
-    Knob("seeds", "int", 10, label="Networks", low=1, high=50, step=1, help="Networks drawn for every scheme."),
+    Knob("seeds", "int", 10, label="Networks", low=1, high=50, step=1, help="Networks drawn for every scheme.", cap="seeds"),
     Knob("batch", "int", 4, label="Batch", low=1, high=128, log=True),
     Knob(
         "sigma_b", "float", 0.0, label="Bias spread", low=0.0, high=2.0, step=0.05, symbol="σ_b",
@@ -309,7 +316,7 @@ def _spec(width: int, window: str) -> Spec:
     return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def _builder(window: str) -> "_Builder":
     return _Builder(window)
 
@@ -505,7 +512,10 @@ def _figure(values: Values, found: Run) -> Figure:
         style = STYLES[scheme]
         columns: Part = {}
         for name, (rms, predicted) in quantities.items():
-            below, above = np.quantile(rms[k], (0.1, 0.9), axis=0)
+            # Where a network has left even float64 there is no band: between two infinities nothing can be interpolated.
+            finite = np.isfinite(rms[k]).all(axis=0)
+            band = np.quantile(np.where(finite, rms[k], 1.0), (0.1, 0.9), axis=0)
+            below, above = np.where(finite, band, np.nan)
             columns |= {
                 name: _visible(mean[name][k]),
                 f"{name}_low": _visible(below),

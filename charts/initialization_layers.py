@@ -15,6 +15,7 @@ from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, ro
 from charts.topic import Block, Values, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
 from core.initializers import INITIALIZERS, Initializer
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.layers import (
     Histogram,
@@ -101,8 +102,8 @@ LAYERS_KNOBS = (
         "exponent", "float", 1.0, label="Exponent", low=0.0, high=1.5, step=0.05, symbol="a",
         help="Weights are drawn with standard deviation σ = M^−a.",
     ),
-    Knob("exponent_width", "int", 256, label="Width", low=16, high=1024, log=True, symbol="M"),
-    Knob("grid_depth", "int", 30, label="Depth", low=1, high=100, step=1, symbol="L"),
+    Knob("exponent_width", "int", 256, label="Width", low=16, high=1024, log=True, symbol="M", cap="width"),
+    Knob("grid_depth", "int", 30, label="Depth", low=1, high=100, step=1, symbol="L", cap="depth"),
 )  # fmt: skip
 
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -194,7 +195,7 @@ def _networks(count: int) -> str:
     return "1 network" if count == 1 else f"{count} networks"
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _flat(name: str, settings: Items) -> Flat:
     return flat_regions(ACTIVATIONS[name], low=-60.0, high=60.0, knobs=dict(settings))
 
@@ -1082,7 +1083,7 @@ def _grid_rows(
     return grid, tuple(name for k, names in enumerate(groups.values()) if k not in has for name in names)
 
 
-@lru_cache(maxsize=256)
+@keep(entries=256)
 def _mean_field(
     name: str, settings: Items, stds: tuple[float, ...], width: int, sigma_b: float, depth: int
 ) -> MeanField:

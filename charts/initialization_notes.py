@@ -17,6 +17,7 @@ from charts.topic import Measured
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
 from core.initializers import FAMILIES, INITIALIZERS, Initializer
+from core.kept import keep
 from core.knobs import number
 from core.network import CROSS_ENTROPY, Params, backward, forward, init_network, train
 from core.optimizers import OPTIMIZERS
@@ -74,7 +75,7 @@ def distinct_units(params: Params) -> int:
     return len(np.unique(np.round(units, 9), axis=1).T)
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def symmetry() -> Mapping[str, Learned]:
     """Train exclusive or from every start: 1,000 steps of gradient descent at rate 0.5, all points in every step."""
     tanh = ACTIVATIONS["tanh"]
@@ -123,7 +124,7 @@ class Draws(NamedTuple):
 _UNITS, _FAN, _RUNS, _SHORT = 100_000, 3, 40, 500
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def draws(family: str) -> Draws:
     """Count equal units, and which of 40 2-8-1 networks classify exclusive or after 500 steps of gradient descent."""
     units = FAMILIES[family](_UNITS, _FAN, stream(0))
@@ -153,7 +154,7 @@ class Signs(NamedTuple):
     above: float
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def signs(standardized: bool, n: int = 400, features: int = 64, units: int = 256) -> Signs:
     """Send the sizes of standard normal numbers, as they are or standardized, through one layer of ReLU units."""
     x = np.abs(stream(0, 0).standard_normal((n, features)))
@@ -205,7 +206,7 @@ class Ends(NamedTuple):
 _DEEP, _WIDE, _NETWORKS = 50, 100, 4
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def ends(
     activation: str, scheme: str, gain: float | None = None, depth: int = _DEEP, width: int = _WIDE
 ) -> Ends:
@@ -282,7 +283,7 @@ class Truncated(NamedTuple):
     untruncated: float  # the largest
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def truncated(n: int = 200_000) -> Truncated:
     """Draw n standard normal numbers and keep those within ±2."""
     drawn = stream(0).standard_normal(n)

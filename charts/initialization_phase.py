@@ -19,6 +19,7 @@ from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, ro
 from charts.topic import Block
 from core.activations import ACTIVATIONS, Activation
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import Knob, Value, number
 from core.mean_field import (
     Correlation,
@@ -65,7 +66,7 @@ PHASE_KNOBS = (
         help="Variance of a bias. A click on the map sets it.",
     ),
     Knob("phase_angle", "float", 60.0, label="Angle between the inputs", low=0.0, high=180.0, step=5.0, unit="°", symbol="θ"),
-    Knob("phase_layers", "int", 40, label="Layers", low=5, high=100, step=1, symbol="L"),
+    Knob("phase_layers", "int", 40, label="Layers", low=5, high=100, step=1, symbol="L", cap="depth"),
 )  # fmt: skip
 
 
@@ -390,7 +391,7 @@ def _isolines(w: Array, b: Array, log_chi: Array, borders: Sequence[Array]) -> t
     return contours, numbers
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _ground(name: str, items: Items) -> _Ground:
     """Compute and draw the map of an activation."""
     activation, knobs = ACTIVATIONS[name], dict(items)
@@ -471,7 +472,7 @@ def _grid(c0: float) -> Array:
     return np.cos(angle)
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _runs(name: str, items: Items, w: float, b: float, angle: float, layers: int, seed: int) -> _Runs:
     activation, knobs = ACTIVATIONS[name], dict(items)
     c0 = math.cos(math.radians(angle))
@@ -946,7 +947,7 @@ def phase_blocks(
     )
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _blocks(
     activation: str,
     items: Items,

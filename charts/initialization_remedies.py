@@ -14,6 +14,7 @@ from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, ro
 from charts.topic import Block, Values, words
 from core.activations import ACTIVATIONS, Activation
 from core.initializers import INITIALIZERS, Initializer
+from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
 from core.propagation import first_bad, root_mean_square
 from core.remedies import (
@@ -276,7 +277,7 @@ def _tell(done: int, passes: int) -> None:
     progress.report(done / passes, f"{done} of {passes} passes")
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _run(
     activation: str,
     knobs: Items,

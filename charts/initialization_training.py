@@ -15,6 +15,7 @@ from charts.topic import Block
 from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
 from core.initializers import INITIALIZERS, Initializer
+from core.kept import keep
 from core.knobs import Knob, number
 from core.network import Params, init_network, train
 from core.optimizers import OPTIMIZERS
@@ -86,7 +87,7 @@ SYMMETRY_KNOBS = (
     Knob("symmetry_units", "int", 8, label="Hidden units", low=2, high=16, step=1, symbol="H"),
 )  # fmt: skip
 INIT_TRAIN_KNOBS = (
-    Knob("train_depth", "int", 20, label="Hidden layers", low=1, high=40, step=1),
+    Knob("train_depth", "int", 20, label="Hidden layers", low=1, high=40, step=1, cap="depth"),
     Knob("train_problem", "choice", "circles", label="Problem", choices=tuple(DATASETS)),
     Knob("train_rate", "float", 0.05, label="Learning rate", low=0.001, high=1.0, log=True, symbol="η"),
 )
@@ -129,7 +130,7 @@ class _Symmetric(NamedTuple):
     tenth: int | None  # the step at which a tenth of the noise would have told units apart
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _symmetric(
     activation: str, knobs: Items, units: int, constant: float, noise: float, lr: float, seed: int
 ) -> _Symmetric:
@@ -543,7 +544,7 @@ def _scheme(name: str, settings: Items) -> Initializer:
     return INITIALIZERS[name].at(**dict(settings))
 
 
-@lru_cache(maxsize=128)
+@keep(entries=128)
 def _stack(
     schemes: Schemes,
     activation: str,

@@ -50,6 +50,7 @@ from charts.optimizers_step import STEP_KNOBS, step_blocks
 from charts.optimizers_theory import THEORY_KNOBS, theory_blocks, theory_shown
 from charts.topic import Group, Scenario, Section, Topic, Values, View, real, resting, whole, word, words
 from core.descent import Descent, left_window, steps_to
+from core.kept import keep
 from core.knobs import Value, latex, number
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.quadratic import LinearTheory, gd_limit
@@ -417,7 +418,7 @@ def _spec(width: int) -> Spec:
 # The run
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Draw a surface: the raster as one row, the isolines as vertices."""
     surface, settings = surface_of(dict(key)), surface_settings(dict(key))

@@ -47,6 +47,7 @@ from core.averages import (
     windows,
 )
 from core.descent import Descent, descend, steps_to
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import OPTIMIZERS
 from core.quadratic import GD_THEORY, HEAVY_BALL_THEORY
@@ -273,7 +274,7 @@ def _average_spec(width: int) -> Spec:
     return _side([series, noise], narrow)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _scatter(beta: float, days: int, seed: int) -> Scatter:
     return measure_scatter(beta, days, _window(beta), series=_MANY, seed=seed)
 
@@ -299,7 +300,7 @@ class _Averages:
     limit: Array
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _averaged(name: str, beta: float, days: int, noise: float, seed: int) -> _Averages:
     series, day = SERIES[name], np.arange(1, days + 1)
     x = series.draw(days, noise=noise, rng=stream(seed, 0))
@@ -732,7 +733,7 @@ def _rmsprop_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _rmsprop_run(
     place_: tuple[tuple[str, Value], ...], steps: int, lr: float, rho: float, eps: float
 ) -> Descent:
@@ -930,7 +931,7 @@ def _adam_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _factors(beta1: float, beta2: float, eps: float) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return the lengths of all steps on a constant gradient in units of lr, measured and exact, each (steps,)."""
     t = np.arange(1, _LONG + 1)
@@ -941,7 +942,7 @@ def _factors(beta1: float, beta2: float, eps: float) -> tuple[dict[str, Array], 
     return measured, {name: entry.factor(t, beta1, beta2, eps) for name, entry in INGREDIENTS.items()}
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _ablation(
     place_: tuple[tuple[str, Value], ...],
     steps: int,

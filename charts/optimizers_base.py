@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from charts.topic import Values, real, whole, word, words
 from core.custom_surface import custom_surface
 from core.descent import Descent, NoisyProblem, Problem, SteppedProblem, SurfaceProblem, descend
 from core.expressions import parse
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import CONVENTIONS, OPTIMIZERS, Optimizer, Rule, suggested_lr
 from core.schedules import SCHEDULES, scheduled
@@ -298,7 +299,7 @@ def factors(values: Values) -> Array:
     return np.asarray(schedule.factor(np.arange(steps), steps, **knobs))
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _run(items: tuple[tuple[str, Value], ...], keep_state: bool) -> Mapping[str, Descent]:
     values = dict(items)
     surface, problem, clip = surface_of(values), given_problem(values), word(values, "clip")

@@ -39,6 +39,7 @@ from charts.optimizers_base import (
 from charts.topic import Block, Link, Values, real, whole, word
 from core.basins import REACH, SIDES, Basins, basins, find_minima
 from core.descent import Problem, SteppedProblem, descend
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import Rule
 from core.schedules import scheduled
@@ -77,7 +78,7 @@ BASIN_KNOBS = (
         "basin_reach", "float", 1.0, label="Reach", low=0.1, high=10.0, log=True, unit="%",
         help="How near to a minimum counts as there, in percent of the window's width.",
     ),
-    Knob("basin_size", "choice", "128", label="Starts a side", choices=("64", "128")),
+    Knob("basin_size", "choice", "128", label="Starts a side", choices=("64", "128"), cap="grid"),
     Knob("basin_shade", "bool", True, label="Shade by steps"),
 )  # fmt: skip
 
@@ -90,7 +91,7 @@ def basin_click(point: Mapping[str, Any]) -> dict[str, Value]:
 # The runs
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _minima(items: Items) -> tuple[Stationary, ...]:
     """Return the minima of the window: those that the surface lists, and others where its list may lack some."""
     values = dict(items)
@@ -149,7 +150,7 @@ def _targets(key: Items) -> tuple[Stationary, ...]:
     return (*minima, *others) if minima else ()
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _fates(
     items: Items, name: str, factor: float, steps: int, size: int, reach: float, share: progress.Share
 ) -> Basins:

@@ -37,6 +37,7 @@ from core.escape import (
     share_in_shallow_well,
     wilson,
 )
+from core.kept import keep
 from core.knobs import Knob, number
 from core.landscape import chord
 from core.optimizers import OPTIMIZERS
@@ -280,7 +281,7 @@ class _Fan(NamedTuple):
         return self.found.batches[self.chosen]
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _found(model: str, point: tuple[float, ...], size: int, seed: int) -> Directions:
     samples = SURFACES[model].samples
     assert samples is not None
@@ -299,7 +300,7 @@ def _fan(values: Values) -> _Fan:
     return _Fan(found, chosen, batch_minimum(samples, found.batches[chosen]))
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _isolines(model: str, batch: tuple[int, ...], line: int, slot: int, dash: int) -> Part:
     """Trace the loss of a batch over the window of its surface; ``line`` is the number of the first isoline."""
     surface = SURFACES[model]
@@ -508,7 +509,7 @@ def _noise_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _errors(model: str, point: tuple[float, ...], seed: int) -> BatchErrors:
     samples = SURFACES[model].samples
     assert samples is not None
@@ -641,7 +642,7 @@ def _seen_spec(width: int) -> Spec:
 _RACE_HUES = (("vermilion", 0), ("green", 1), ("blue", 2))
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _race(model: str, size: int, lr: float, epochs: int, seed: int) -> SamplesSeen:
     surface = SURFACES[model]
     assert surface.samples is not None
@@ -876,7 +877,7 @@ def _escape_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _noise_runs(lr: float, most: float, steps: int, seed: int) -> tuple[NoiseEscape, EscapeTheory]:
     sigma = np.linspace(0, most, _SIGMAS)
     return (
@@ -885,7 +886,7 @@ def _noise_runs(lr: float, most: float, steps: int, seed: int) -> tuple[NoiseEsc
     )
 
 
-@lru_cache(maxsize=16)
+@keep(entries=16)
 def _momentum_runs(lr: float, start: float) -> MomentumSweep:
     return momentum_sweep(OPTIMIZERS["Momentum"], lr, _MOMENTA, (start, 1.5), _REST)
 

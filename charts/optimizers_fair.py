@@ -35,6 +35,7 @@ from charts.optimizers_base import (
     surface_of,
 )
 from charts.topic import Block, Values, real, whole, word, words
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.optimizers import OPTIMIZERS
 from core.quadratic import Settings
@@ -116,10 +117,13 @@ FAIR_KNOBS = (
         help="What the knobs are chosen for, over the starts.",
     ),
     Knob(
-        "fair_budget", "int", 25, label="Rates per optimizer", low=9, high=41, step=1,
+        "fair_budget", "int", 25, label="Rates per optimizer", cap="grid", low=9, high=41, step=1,
         help="On a log grid about the suggested rate.",
     ),
-    Knob("fair_starts", "int", 8, label="Starts", low=1, high=16, step=1, help="The page's own and others around it."),
+    Knob(
+        "fair_starts", "int", 8, label="Starts", cap="seeds", low=1, high=16, step=1,
+        help="The page's own and others around it.",
+    ),
 )  # fmt: skip
 
 
@@ -194,7 +198,7 @@ class _Run(NamedTuple):
     page: Outcome
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _sweep(items: Items, name: str, budget: int, starts: int, horizons: tuple[int, ...]) -> _Run:
     values = dict(items)
     rates = log_rates(suggested(name, surface_of(values)), budget)
@@ -1018,7 +1022,7 @@ def _memories_spec(width: int) -> Spec:
     return _map_layout(width, lambda field: _memory_axis(alt.X, field, "beta1"))
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _grid(items: Items, pair: _Pair, starts: int, horizons: tuple[int, ...]) -> Sweep:
     values = dict(items)
     progress.report(0.0, f"{pair.optimizer}: {pair.across} × {pair.up}")

@@ -29,6 +29,7 @@ from core.activations import ACTIVATIONS
 from core.datasets import DATASETS
 from core.descent import SurfaceProblem
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import Knob, Value, aliases_of, number
 from core.landscape import (
     Curvature,
@@ -239,7 +240,7 @@ def _mask_image(mask: Array) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-@lru_cache(maxsize=32)
+@keep(entries=32)
 def _curvature(key: tuple[tuple[str, Value], ...]) -> tuple[Curvature, str, Part]:
     """Return the curvature over the window of a surface, its picture and the isolines of the loss."""
     values = dict(key)
@@ -407,7 +408,7 @@ def _swapped_spec(width: int) -> Spec:
     )
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _swapped(data: str, units: int, seed: int) -> SwappedUnits:
     x, labels = DATASETS[data].draw(_POINTS, _NOISE, stream(seed, _DATA))
     return swapped_units(
@@ -523,7 +524,7 @@ def _width_spec(width: int) -> Spec:
     return assemble(alt.layer(*layers).properties(width=inner, height=tall, name="width"), theme.config())
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _widths(layers: int, seed: int) -> WidthRuns:
     x, labels = DATASETS["spiral"].draw(_POINTS, 0.0, stream(seed, _DATA))
     text = f"Training {len(_WIDTHS)} × {_SEEDS} networks"
@@ -635,7 +636,7 @@ def _lazy_spec(width: int) -> Spec:
     return _panels(width, panel(left, "moved"), panel(right, "loss"))
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _lazy(lr: float, samples: int, seed: int) -> LazyRuns:
     x, labels = DATASETS["moons"].draw(samples, _NOISE, stream(seed, _DATA))
     return lazy_runs(

@@ -60,6 +60,7 @@ from core.escape import (
     wilson,
 )
 from core.initializers import INITIALIZERS
+from core.kept import keep
 from core.knobs import number
 from core.landscape import (
     LazyRuns,
@@ -103,7 +104,7 @@ class Clipped(NamedTuple):
     turned: float  # degrees by which clipping by value turns the first gradient
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def clipped(threshold: float = 1.0) -> Clipped:
     """Start at the second of the surface's starts, with its rate."""
     surface = SURFACES["Plateau and cliff"]
@@ -131,7 +132,7 @@ class Plateau(NamedTuple):
     end: int
 
 
-@lru_cache(maxsize=4)
+@keep(entries=4)
 def plateau(optimizer: str) -> Plateau:
     """Start far out at the page's rate."""
     surface = SURFACES["Plateau and cliff"]
@@ -148,7 +149,7 @@ class Leaving(NamedTuple):
     theory: int
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def leaving(optimizers: tuple[str, ...] = ("GD", "Momentum", "RMSProp", "Adam")) -> Leaving:
     """Start at (1, 1e-6) at the page's rates."""
     surface = SURFACES["Saddle"]
@@ -168,7 +169,7 @@ class Convexity(NamedTuple):
     surfaces: int
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def convexity(size: int = 24, chords: int = 1000) -> Convexity:
     """Look at every surface: at the centers of size × size cells, and at the middles of random chords of its window."""
     hessian, lines = set(), set()
@@ -231,7 +232,7 @@ def bends(activation: str) -> Bends:
 _DATA = 2  # place of the stream of the data
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def swapped() -> SwappedUnits:
     """Train a 2-4-1 tanh network on 40 points of two moons, and swap its units."""
     x, labels = DATASETS["moons"].draw(40, 0.1, stream(0, _DATA))
@@ -245,7 +246,7 @@ _WIDTHS = (2, 4, 8, 16)
 _SEEDS = 20
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def final_losses(widths: tuple[int, ...], hidden: int) -> Array:
     """Return the losses of 20 ReLU networks of each width on 40 points of the spiral, 400 steps of Adam; (K, 20)."""
     x, labels = DATASETS["spiral"].draw(40, 0.0, stream(0, _DATA))
@@ -258,7 +259,7 @@ def final_losses(widths: tuple[int, ...], hidden: int) -> Array:
 _LAZY_WIDTHS = (16, 64, 256)
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def lazy(lr: float, steps: int, samples: int = 8) -> LazyRuns:
     """Fit points of two moons with gradient descent at the rate lr/width, ten seeds a width."""
     x, labels = DATASETS["moons"].draw(samples, 0.1, stream(0, _DATA))
@@ -291,7 +292,7 @@ class Epochs(NamedTuple):
     length: float  # of the full gradient
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def epochs(sizes: tuple[int, ...] = (1, 8, 64)) -> Epochs:
     """Take the batches of one epoch at the start of linear regression."""
     found = [directions(_line(), _START, size, least=1) for size in sizes]
@@ -311,7 +312,7 @@ class Aims(NamedTuple):
     angle: float  # degrees between the full step and the way to the minimum
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def aims() -> Aims:
     """Compare each sample's −g with −g of all and with the way to the minimum."""
     found: Directions = directions(_line(), _START, 1)
@@ -325,7 +326,7 @@ def aims() -> Aims:
     )
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def errors(draws: int = 1000) -> BatchErrors:
     """Draw batches of every size at the start of linear regression."""
     return batch_errors(_line(), _START, draws)
@@ -373,7 +374,7 @@ class Drawn(NamedTuple):
     apart_full: float  # with all samples in every step
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def drawn(batch_size: int = 8, steps: int = 40) -> Drawn:
     """Run gradient descent on linear regression with seeds 0 and 1."""
 
@@ -422,7 +423,7 @@ def global_share(surface: str, momentum: float) -> float:
     return float(np.isin(found.minimum, best).mean())
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def carried(deep: bool) -> EscapeTheory:
     """Return the exact chances after 200 noisy steps of gradient descent from the bottom of one of two wells."""
     return noise_escape_theory(
@@ -430,14 +431,14 @@ def carried(deep: bool) -> EscapeTheory:
     )
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def escaped() -> NoiseEscape:
     """Let 500 noisy runs start at the bottom of the shallow well."""
     start = (WELLS.shallow, 0.0)
     return noise_escape(_GD, WELLS.surface.rate, _SIGMAS, start, runs=_RUNS, steps=_NOISY_STEPS)
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def rolled() -> MomentumSweep:
     """Descend Two wells from its start with every momentum from 0 to 0.99 in hundredths."""
     surface = WELLS.surface
@@ -458,7 +459,7 @@ class Heavy(NamedTuple):
     lr: float
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def heavy(steps: int = 60) -> Heavy:
     """Run the heavy ball from the page's start at the page's rate, with the notes' 0.9."""
     surface = SURFACES["Quadratic bowl"]
@@ -516,7 +517,7 @@ def recursion(days: int = 100) -> Recursion:
     return Recursion(average, abs(average - float(weights(_BETA, days) @ x[::-1])))
 
 
-@lru_cache(maxsize=2)
+@keep(entries=2)
 def scatter(window: int) -> Scatter:
     """Measure the scatter of the average and of a plain mean, 2,000 series of 150 days."""
     return measure_scatter(_BETA, 150, window, series=2000, seed=0)
@@ -532,7 +533,7 @@ def step_lengths(name: str, times: Sequence[int] = _TIMES) -> list[float]:
     return [float(steps[t - 1]) for t in times]
 
 
-@lru_cache(maxsize=1)
+@keep(entries=1)
 def ablation(steps: int = 60) -> Mapping[str, float]:
     """Return the loss on the quadratic bowl after 60 steps by ingredients, the scaled ones at Adam's rate."""
     surface = SURFACES["Quadratic bowl"]

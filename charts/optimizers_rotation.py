@@ -25,6 +25,7 @@ from charts.optimizers_base import (
 from charts.optimizers_fair import Items, as_set, heading, listed, relevant, titled
 from charts.topic import Block, Values, real, whole, word, words
 from core.descent import SurfaceProblem, descend, steps_to
+from core.kept import keep
 from core.knobs import Knob, aliases_of, number
 from core.optimizers import OPTIMIZERS
 from core.quadratic import Settings
@@ -134,7 +135,7 @@ class _Turned(NamedTuple):
     theory: Array | None
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _turned(items: Items, name: str, how: str, steps: int, share: float) -> _Turned:
     values = dict(items)
     method, ground = _method(name, values), _ground(values)

@@ -27,6 +27,7 @@ from charts.optimizers_base import (
 )
 from charts.topic import Block, Link, Values, real, whole, word, words
 from core.descent import Descent, descend, steps_to
+from core.kept import keep
 from core.knobs import Knob, number
 from core.optimizers import OPTIMIZERS, Optimizer, Rule
 from core.quadratic import (
@@ -60,7 +61,7 @@ THEORY_KNOBS = (
         "theory_noise", "float", 1.0, label="Gradient noise", low=0.0, high=5.0, step=0.05, symbol="σ",
         help="Standard deviation of the normal noise in each component of each gradient.",
     ),
-    Knob("theory_runs", "int", 64, label="Noisy runs", low=8, high=256, step=8),
+    Knob("theory_runs", "int", 64, label="Noisy runs", low=8, high=256, step=8, cap="samples"),
     Knob("theory_seed", "int", 0, label="Seed of the noise", low=0, high=9999, step=1),
 )  # fmt: skip
 
@@ -201,7 +202,7 @@ class _Long(NamedTuple):
     reached: int
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _long(
     name: str,
     lr: float,
@@ -945,7 +946,7 @@ class _Noisy(NamedTuple):
     diverged: int
 
 
-@lru_cache(maxsize=8)
+@keep(entries=8)
 def _noisy(
     name: str, lr: float, momentum: float, low: float, high: float, start: tuple[float, float], sigma: float, runs: int,
     steps: int, seed: int,

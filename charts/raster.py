@@ -14,6 +14,7 @@ Array = np.ndarray
 Window = tuple[float, float, float, float]
 
 _STRONGEST = 0.38
+_TINY = 1e-290
 
 
 def grid(window: Window, size: int) -> tuple[Array, Array, Array]:
@@ -30,11 +31,14 @@ def depth(values: Array, lowest: float) -> Array:
     the top and −∞ at the bottom.
     """
     above = np.asarray(values, float)
-    above = np.where(np.isinf(above), above, above - lowest)
+    with np.errstate(over="ignore"):  # from −1e308 to 1e308 is ∞, which is at the top
+        above = np.subtract(above, lowest, out=above.copy(), where=np.isfinite(above))
     finite = above[np.isfinite(above)]
     top = float(finite.max()) if finite.size else 0.0
     if not top > 0:
         return np.where(np.isfinite(above), 0.0, np.where(above > 0, 1.0, np.where(above < 0, 0.0, np.nan)))
+    if top < _TINY:  # seven decades lower there are no numbers
+        above, finite, top = above / top, finite / top, 1.0
     floor = min(max(float(np.quantile(finite, 0.005)), top * 1e-7), top / 10)  # a plateau still stands out
     above = np.clip(above, floor, top)
     result: Array = np.clip(np.log(above / floor) / np.log(top / floor), 0.0, 1.0)
@@ -203,8 +207,9 @@ def _cut(start: Array, move: Array, low: Array, high: Array) -> tuple[_Crossing,
                 return _Crossing(1.0), _Crossing(0.0)
             continue
         near, far = (low[axis], high[axis]) if move[axis] > 0 else (high[axis], low[axis])
-        first = _Crossing((near - start[axis]) / move[axis], axis, near)
-        last = _Crossing((far - start[axis]) / move[axis], axis, far)
+        with np.errstate(over="ignore"):  # a move of almost nothing meets the border after ∞ of it
+            first = _Crossing((near - start[axis]) / move[axis], axis, near)
+            last = _Crossing((far - start[axis]) / move[axis], axis, far)
         enter, leave = max(enter, first, key=_share), min(leave, last, key=_share)
     return enter, leave
 

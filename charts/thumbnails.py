@@ -1,7 +1,7 @@
 """Thumbnails: each page's default figure in miniature, from the same run and the same data."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 import altair as alt
 
@@ -97,7 +97,7 @@ class _Builder:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    @cache  # noqa: B019 - one builder per page, kept for good
+    @lru_cache(maxsize=64)  # noqa: B019 - one builder per page, kept for good; a width per window
     def __call__(self, width: int) -> Spec:
         return assemble(_DRAWINGS[self.name][0]().properties(width=width, height=_HEIGHT), theme.config())
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from charts.figure import Figure
+from core.kept import keep
 from core.knobs import Knob, KnobError, Value, quote
 
 Values = Mapping[str, Value]
@@ -396,9 +396,13 @@ class Topic:
         growing = self._growing(values)
         if growing.view.rest is not None:
             growing.view = growing.view.rest()
+            _growing.grown(*self._place(values))
 
     def _growing(self, values: Values) -> "_Growing":
-        return _growing(self.name, self.make, tuple(sorted(self.settle(values).items())))
+        return _growing(*self._place(values))
+
+    def _place(self, values: Values) -> tuple[str, Callable[[Values], View], tuple[tuple[str, Value], ...]]:
+        return self.name, self.make, tuple(sorted(self.settle(values).items()))
 
 
 def real(values: Values, name: str) -> float:
@@ -445,6 +449,7 @@ class _Growing:
     view: View
 
 
-@lru_cache(maxsize=64)
+# A view holds a tenth of a megabyte, one of the largest settings a third.
+@keep(entries=64, most=24_000_000)
 def _growing(_name: str, make: Callable[[Values], View], items: tuple[tuple[str, Value], ...]) -> _Growing:
     return _Growing(make(MappingProxyType(dict(items))))

@@ -11,6 +11,18 @@ Kind = Literal["float", "int", "bool", "choice", "choices", "text"]
 
 _LONGEST_QUOTE = 40
 
+# What a host may cap, and what it is; a knob names its own kind of size in ``cap``. Knobs that end at 16 or less, of
+# which even the largest value is soon computed, name none.
+CAPS: Mapping[str, str] = MappingProxyType(
+    {
+        "width": "units of a layer, inputs of a unit",
+        "depth": "layers",
+        "grid": "cells of a map along a side, learning rates of a sweep",
+        "seeds": "networks or starts over which is averaged",
+        "samples": "masks, passes, noisy runs or training points",
+    }
+)
+
 
 class KnobError(ValueError):
     """A value that a knob cannot take; the message names the value and what is allowed."""
@@ -29,7 +41,8 @@ class Knob:
     ``low`` and ``high`` are hard limits, both inclusive. ``step`` is only the grain of a control: a link
     or a command may name any value in between. ``aliases`` maps names that a choice once had to its name
     of today, so that old links live on. A text is handed to ``reader``, which raises ``ValueError`` with
-    what is wrong in it; ``most`` is how many characters it may have.
+    what is wrong in it; ``most`` is how many characters it may have. ``cap`` names the kind of size that the knob is,
+    a key of ``CAPS``, if a host may limit it; ``capped`` says that this host does.
     """
 
     name: str
@@ -47,17 +60,25 @@ class Knob:
     symbol: str = ""
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     reader: Callable[[str], object] | None = None
+    cap: str = ""
+    capped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a default that the knob itself would refuse, and former names that are in use or lead nowhere."""
         for alias, today in self.aliases.items():
             if alias in self.choices or today not in self.choices:
                 raise ValueError(f"{self.name}: the former name {alias} is in use or leads to no choice")
+        if self.cap and self.cap not in CAPS:
+            raise ValueError(f"{self.name}: no cap is named {self.cap}")
         object.__setattr__(self, "default", self.check(self.default))
 
     @property
     def range_text(self) -> str:
         """What the knob takes, in words: ``a number from 0.1 to 5``, ``one of ReLU, tanh``."""
+        return self._range + (", the most that this host allows" if self.capped else "")
+
+    @property
+    def _range(self) -> str:
         if self.kind == "bool":
             return "true or false"
         if self.kind == "choice":
@@ -172,6 +193,34 @@ class Knob:
         if isinstance(value, int):
             return str(value)
         return repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+    def limited(self, most: int) -> "Knob":
+        """Return this knob with no value above ``most``, and its default no higher; the knob itself if nothing changes.
+
+        A control needs two positions, so the two lowest always remain; of a choice, whose names have to be whole
+        numbers, the lowest.
+        """
+        if self.kind == "choice":
+            kept = tuple(name for name in self.choices if int(name) <= most) or (min(self.choices, key=int),)
+            if kept == self.choices:
+                return self
+            aliases = {alias: name for alias, name in self.aliases.items() if name in kept}
+            default = self.default if self.default in kept else max(kept, key=int)
+            return replace(
+                self, choices=kept, aliases=MappingProxyType(aliases), default=default, capped=True
+            )
+        step = self.step or 1
+        high = self.low + max(1, (most - self.low) // step) * step  # a slider ends on one of its stops
+        if high >= self.high:
+            return self
+        return replace(self, high=high, default=self.within(self.default, high), capped=True)
+
+    def within(self, value: Value, high: float | None = None) -> Value:
+        """Return the value, or where it lies above the knob's range (or above ``high``) the largest that is in it."""
+        if self.kind == "choice":
+            return value if value in self.choices else max(self.choices, key=int)
+        assert isinstance(value, int | float)
+        return self.check(min(value, self.high if high is None else high))
 
     def named(self, name: str, **changes: object) -> "Knob":
         """Return this knob under another name, with any other fields changed."""

@@ -337,10 +337,12 @@ def _learned(name: str, value: ArrayLike, entry: Normalizer, shape: tuple[int, .
 def _order(
     labels_of: Callable[[tuple[int, int, int], int], Ints], shape: tuple[int, int, int], groups: int
 ) -> Ints:
-    """Return the flat places of the cells of each set, (M, S)."""
+    """Return the flat places of the cells of each set, (M, S), read-only."""
     labels = labels_of(shape, groups).ravel()
     sets = int(labels.max()) + 1
-    return np.argsort(labels, kind="stable").reshape(sets, -1).T
+    order = np.argsort(labels, kind="stable").reshape(sets, -1).T
+    order.flags.writeable = False
+    return order
 
 
 def _eps(entry: Normalizer, eps: float | None) -> float:

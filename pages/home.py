@@ -15,14 +15,15 @@ column = viewport.width()
 across = 1 if column < 640 else 3
 width = (column if across == 1 else column // across) - 56
 
-places = [place for _ in range(0, len(navigation.ENTRIES) + 1, across) for place in st.columns(across)]
-for place, (name, entry) in zip(places, navigation.ENTRIES.items(), strict=False):
+offered = navigation.offered()
+places = [place for _ in range(0, len(offered) + 1, across) for place in st.columns(across)]
+for place, (name, entry) in zip(places, offered.items(), strict=False):
     with place.container(border=True, height="stretch"):
         st.page_link(entry.script, label=f"**{entry.title}**", icon=entry.icon)
         st.markdown(entry.question)
         figure.draw(thumbnail(name), width, f"thumbnail_{name}")
         st.caption(entry.sentence)
-with places[len(navigation.ENTRIES)].container(border=True, height="stretch"):
+with places[len(offered)].container(border=True, height="stretch"):
     st.markdown("**On every page**")
     st.markdown(
         "1. Pick a scenario and answer its question before you look.\n"

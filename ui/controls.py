@@ -47,20 +47,11 @@ class Panel:
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
-        changed = found != query
-        if changed:  # names of an earlier day
-            st.query_params.from_dict(query)
-        for name in query:
-            knob = self.topic.knob_of(name)
-            if knob is not None:
-                try:
-                    self.topic.knobs[knob].parse(query[name])
-                except KnobError:
-                    del st.query_params[name]
-                    changed = True
-            elif name not in (self._scenario, self.topic.key("tab")) and not foreign(name):
-                del st.query_params[name]  # or it would be complained about again on the way back
-                changed = True
+        kept = {name: texts for name, texts in query.items() if self._stays(name, texts)}
+        changed = found != kept
+        if changed:
+            # At once: each change sends the whole address, and a link may hold a thousand parameters of no use.
+            st.query_params.from_dict(kept)
         tab = self.topic.key("tab")
         chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
         if chosen is not None and tab not in query:  # a link to a scenario leads to what it is about
@@ -76,6 +67,17 @@ class Panel:
             st.session_state[self._kept] = values
             st.rerun()
         return values
+
+    def _stays(self, name: str, texts: Sequence[str]) -> bool:
+        """Say whether a parameter stays in the address: what cannot be used would be complained about on the way back."""
+        knob = self.topic.knob_of(name)
+        if knob is None:
+            return name in (self._scenario, self.topic.key("tab")) or foreign(name)
+        try:
+            self.topic.knobs[knob].parse(texts)
+        except KnobError:
+            return False
+        return True
 
     def _read(self) -> dict[str, Value]:
         """Take the widgets' values; a knob without a widget keeps the value it had."""

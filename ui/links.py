@@ -7,7 +7,8 @@ import streamlit as st
 from charts.topic import Link
 from charts.topics import TOPICS
 from ui.controls import Panel
-from ui.navigation import ENTRIES
+from ui.navigation import offered
+from ui.settings import allowed
 
 
 def here(label: str, change: Callable[[], None], key: str) -> None:
@@ -23,10 +24,13 @@ def here(label: str, change: Callable[[], None], key: str) -> None:
 
 
 def draw(link: Link, panel: Panel, key: str) -> None:
-    """Draw a link; one to this page sets its controls, one to another page opens it with its own."""
+    """Draw a link; one to this page sets its controls, one to another page, if the host offers it, opens it with its own."""
     if link.page in ("", panel.topic.name):
         here(link.label, lambda: panel.go(link), key)
         return
-    topic, entry = TOPICS[link.page], ENTRIES[link.page]
+    entry = offered().get(link.page)
+    if entry is None:
+        return
+    topic = allowed(TOPICS[link.page])
     query = topic.query(topic.fill(link.values)) | ({topic.key("tab"): link.tab} if link.tab else {})
     st.page_link(entry.script, label=link.label, icon=entry.icon, query_params=query)

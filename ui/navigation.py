@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 from charts.addresses import ALIASES
+from ui import settings
 
 
 class Entry(NamedTuple):
@@ -71,12 +72,18 @@ ICON = str(Path(__file__).parent / "icon.png")
 _STARTED = "_started"
 
 
+def offered() -> Mapping[str, Entry]:
+    """Return the pages that this host offers, by name, in the order of the menu."""
+    pages = settings.current().pages
+    return {name: entry for name, entry in ENTRIES.items() if name in pages}
+
+
 def run() -> StreamlitPage:
     """Declare the menu and return the page that the address names."""
     sections: dict[str, list[StreamlitPage]] = {
         "": [st.Page("pages/home.py", title="Layerwise", icon=":material/layers:", default=True)]
     }
-    for name, entry in ENTRIES.items():
+    for name, entry in offered().items():
         page = st.Page(entry.script, title=entry.title, icon=entry.icon, url_path=name)
         sections.setdefault(entry.section, []).append(page)
         for alias in (other for other, today in ALIASES.items() if today == name):

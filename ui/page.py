@@ -12,7 +12,19 @@ from charts import progress
 from charts.figure import Figure
 from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Tab, Topic, Values, View, readings
 from core.knobs import quote
-from ui import delivery, figure, hide, history, links, navigation, notes, playback, toolbar, viewport
+from ui import (
+    delivery,
+    figure,
+    hide,
+    history,
+    links,
+    navigation,
+    notes,
+    playback,
+    settings,
+    toolbar,
+    viewport,
+)
 from ui.controls import Panel
 from ui.style import FRAMED, PRINT, SCREEN, STYLE
 
@@ -31,8 +43,9 @@ def start(title: str) -> None:
 
 
 def show(topic: Topic) -> None:
-    """Draw a topic's page."""
+    """Draw a topic's page, within the limits of the host."""
     navigation.require()
+    topic = settings.allowed(topic)
     start(topic.title)
     panel = Panel(topic)
     width = viewport.width()

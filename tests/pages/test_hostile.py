@@ -273,3 +273,17 @@ def test_parameters_that_come_with_links_are_passed_over():
     at = visit(OPT, {"utm_source": "mail", "fbclid": "x", "embed": "true", "opt_steps": "42"})
     shows(at, OPT, OPT.fill({"steps": 42}))
     assert not at.warning
+
+
+def test_a_bad_link_on_the_way_back_to_a_page():
+    # The page has had controls in this session, and the address holds good values beside bad ones.
+    at = visit(DROP, {"drop_p": "0.3"})
+    at.switch_page("pages/batchnorm.py").run()
+    for name, value in {"drop_p": "0.25", "drop_inputs": "many", "drop_none": "1"}.items():
+        at.query_params[name] = value
+    at.switch_page("pages/dropout.py").run()
+    shows(at, DROP, DROP.fill({"p": 0.25}))
+    (warning,) = at.warning
+    assert "drop_none" in warning.value
+    assert "many" in warning.value
+    assert not {"drop_inputs", "drop_none"} & set(at.query_params)
