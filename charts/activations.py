@@ -17,7 +17,7 @@ from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, t
 from charts.describe import described
 from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
-from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
+from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, Words, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
 from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
@@ -656,8 +656,7 @@ def make(values: Values) -> View:
     curves = {name: _curve(name, values) for name in _chosen(values)}
     return View(
         figure=_figure(values, curves),
-        reading=_reading(values, curves),
-        why=_why(values),
+        say=lambda: Words(_reading(values, curves), _why(values)),
         tabs=(
             Tab("Signal", lambda now=values: _signal(now), _names(SIGNAL_KNOBS)),
             Tab(
@@ -677,7 +676,7 @@ def make(values: Values) -> View:
             ),
             Tab("Choose", lambda now=values: choice_blocks(now), choice_knobs),
         ),
-        code=programs(
+        programs=lambda: programs(
             _chosen(values),
             {name: _settings(name, values) for name in _chosen(values)},
             real(values, "weight"),

@@ -28,6 +28,7 @@ from charts.topic import (
     Topic,
     Values,
     View,
+    Words,
     real,
     resting,
     whole,
@@ -777,11 +778,11 @@ def make(values: Values) -> View:
     stream, theory, placed = run(values)
     return View(
         figure=_figure(values, stream, theory, placed),
-        reading=_reading(values, stream, theory, placed),
-        why=_why(values, stream, theory),
-        events=_events(stream, values),
+        say=lambda: Words(
+            _reading(values, stream, theory, placed), _why(values, stream, theory), _events(stream, values)
+        ),
         tabs=tuple(section.tab(values) for section in SECTIONS),
-        code=programs(values),
+        programs=lambda: programs(values),
         folds=(Fold("The identity, and folding", lambda: identity_blocks(values)),),
     )
 

@@ -16,7 +16,20 @@ from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity
 from charts.dropout_notes import MEASURES
 from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, table
-from charts.topic import Fold, Group, Scenario, Section, Topic, Values, View, real, resting, whole, word
+from charts.topic import (
+    Fold,
+    Group,
+    Scenario,
+    Section,
+    Topic,
+    Values,
+    View,
+    Words,
+    real,
+    resting,
+    whole,
+    word,
+)
 from core.dropout import (
     CONTRIBUTIONS,
     DROPOUT_CONVENTIONS,
@@ -477,15 +490,12 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
 def make(values: Values) -> View:
     """Draw the masks and everything that follows from them."""
     result, closed = run(values)
-    p = real(values, "p")
-    events = ("**Everything is dropped** at p_drop = 1.",) if p == 1 else ()
+    events = ("**Everything is dropped** at p_drop = 1.",) if real(values, "p") == 1 else ()
     return View(
         figure=_figure(values, result, closed),
-        reading=_reading(values, result, closed),
-        why=_why(values, result, closed),
-        events=events,
+        say=lambda: Words(_reading(values, result, closed), _why(values, result, closed), events),
         tabs=tuple(section.tab(values) for section in SECTIONS),
-        code=programs(values),
+        programs=lambda: programs(values),
         folds=(Fold("Does a simulation find the closed form?", lambda: convergence_blocks(values)),),
     )
 

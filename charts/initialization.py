@@ -25,7 +25,7 @@ from charts.initialization_training import (
     init_train_blocks,
     symmetry_blocks,
 )
-from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, real, whole, word, words
+from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, Words, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import DATA_DEPENDENT, INITIALIZERS, Initializer
 from core.kept import keep
@@ -822,9 +822,7 @@ def _drawn(values: Values, found: Run) -> View:
     done = found.drawn / networks(values)
     return View(
         figure=_figure(values, found),
-        reading=_reading(values, found),
-        why=_why(values, found.theory),
-        events=_events(values, found),
+        say=lambda: Words(_reading(values, found), _why(values, found.theory), _events(values, found)),
         done=done,
         rest=None if done == 1 else lambda: _drawn(values, _further(values, found)),
         tabs=(
@@ -839,7 +837,7 @@ def _drawn(values: Values, found: Run) -> View:
             Tab("Symmetry", lambda now=values: _symmetry(now), _names(SYMMETRY_KNOBS)),
             Tab("Train", lambda now=values: _train(now), _names(INIT_TRAIN_KNOBS)),
         ),
-        code=programs(
+        programs=lambda: programs(
             [_scheme(name, values) for name in _schemes(values)],
             word(values, "activation"),
             _settings(values),

@@ -48,7 +48,20 @@ from charts.optimizers_notes import MEASURES
 from charts.optimizers_rotation import ROTATION_KNOBS, rotation_blocks
 from charts.optimizers_step import STEP_KNOBS, step_blocks
 from charts.optimizers_theory import THEORY_KNOBS, theory_blocks, theory_shown
-from charts.topic import Group, Scenario, Section, Topic, Values, View, real, resting, whole, word, words
+from charts.topic import (
+    Group,
+    Scenario,
+    Section,
+    Topic,
+    Values,
+    View,
+    Words,
+    real,
+    resting,
+    whole,
+    word,
+    words,
+)
 from core.descent import Descent, left_window, steps_to
 from core.kept import keep
 from core.knobs import Value, latex, number
@@ -971,11 +984,11 @@ def make(values: Values) -> View:
     surface = surface_of(values)
     return View(
         figure=_figure(values, results, exact),
-        reading=_reading(results, exact, values),
-        why=_why(values, results),
-        events=_events(results, surface, values),
+        say=lambda: Words(
+            _reading(results, exact, values), _why(values, results), _events(results, surface, values)
+        ),
         tabs=tuple(section.tab(values) for section in SECTIONS),
-        code=programs(values) if has_text(values) else (),
+        programs=lambda: programs(values) if has_text(values) else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -119,22 +120,55 @@ class Fold(NamedTuple):
 
 
 @dataclass(frozen=True)
-class View:
-    """What one set of values shows: the main figure, its reading, the events of the run, and the tabs.
+class Words:
+    """What is said of a main figure: its reading, the derivation with its numbers, and the events of the run."""
 
+    reading: str
+    why: str
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class View:
+    """What one set of values shows: the main figure, the words about it, and the tabs.
+
+    Nobody waits for words before the figure is there: ``say`` and ``programs`` are called when they are asked for.
     A large run is drawn while it grows: ``done`` is the share of it that this view shows, and ``rest`` computes the
     view with more of it, None when nothing is left. ``folds`` stand below the derivation.
     """
 
     figure: Figure
-    reading: str
-    why: str
-    events: tuple[str, ...] = ()
+    say: Callable[[], Words]
     tabs: tuple[Tab, ...] = ()
-    code: tuple[Code, ...] = ()
+    programs: Callable[[], tuple[Code, ...]] = tuple
     folds: tuple[Fold, ...] = ()
     done: float = 1.0
     rest: "Callable[[], View] | None" = None
+
+    @cached_property
+    def words(self) -> Words:
+        """The words about the main figure."""
+        return self.say()
+
+    @property
+    def reading(self) -> str:
+        """What the main figure shows, with its numbers."""
+        return self.words.reading
+
+    @property
+    def why(self) -> str:
+        """The derivation, with this run's numbers put in."""
+        return self.words.why
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """What happened in the run, one sentence each."""
+        return self.words.events
+
+    @cached_property
+    def code(self) -> tuple[Code, ...]:
+        """Programs of their own that compute what the main figure shows."""
+        return self.programs()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The menu: which pages there are, in which section, under which address."""
 
+import base64
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,8 +68,16 @@ ENTRIES: Mapping[str, Entry] = {
     ),
 }
 
-# A file of our own: Streamlit fetches an icon by name from elsewhere when it serves as the browser's icon.
-ICON = str(Path(__file__).parent / "icon.png")
+
+@lru_cache(maxsize=1)
+def icon() -> str:
+    """Return the browser's icon, as an address that holds it.
+
+    A file of our own: an icon by name Streamlit fetches from elsewhere. It would read the file at every run.
+    """
+    content = (Path(__file__).parent / "icon.png").read_bytes()
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
 
 _STARTED = "_started"
 
@@ -111,6 +121,6 @@ def require() -> None:
     script without ``app.py``. Declaring the menu once makes the next run of this session go through it.
     """
     if not st.session_state.get(_STARTED):
-        st.set_page_config(page_title="Layerwise", page_icon=ICON, layout="wide")
+        st.set_page_config(page_title="Layerwise", page_icon=icon(), layout="wide")
         run()
         st.rerun()

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from charts import progress
 from charts.figure import Figure
@@ -28,15 +29,23 @@ from ui import (
 from ui.controls import Panel
 from ui.style import FRAMED, PRINT, SCREEN, STYLE
 
-# Seconds between the figure and everything below it when a control has changed. The browser draws what arrives
-# together in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
-HEAD_START = 0.06
+# Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
+# in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
+HEAD_START = 0.12
+_LOOK = 0.01  # seconds between looks whether a control has been changed again meanwhile
+_SOON = 0.15  # seconds that a figure may take before the page says how far it is
+_SHOWN = "_shown"  # values that the last run drew
 GROWING = "Drawing more networks into the figure; change a control at any time."
 
 
 def start(title: str) -> None:
-    """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
-    st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise", page_icon=navigation.ICON)
+    """Set the browser's title, the layout, and the few rules of style that Streamlit's theme has no setting for."""
+    st.set_page_config(
+        page_title=f"{title} · Layerwise" if title else "Layerwise",
+        page_icon=navigation.icon(),
+        layout="wide",
+        initial_sidebar_state="auto",
+    )
     st.html(STYLE)
     if st.context.is_embedded:
         st.html(FRAMED)
@@ -46,23 +55,14 @@ def show(topic: Topic) -> None:
     """Draw a topic's page, within the limits of the host."""
     navigation.require()
     topic = settings.allowed(topic)
-    start(topic.title)
     panel = Panel(topic)
     width = viewport.width()
     hidden = hide.hidden()
     words = hide.TEXT not in hidden
-
-    if words:
-        st.markdown(f"##### {topic.question}")
-    said = st.container()
-    waiting = st.empty()
-
-    # Every report passes through Streamlit, which ends this run there when a control has been changed since.
-    with progress.listening(waiting.progress):
+    head = _Head(topic, words)
+    with progress.listening(head.progress):
         view = topic.glance(panel.values)
-    waiting.empty()
-    with said:
-        _say(topic, panel, view, words)
+    said = head.done()
 
     main = view.figure
     if panel.pin is not None:
@@ -76,8 +76,11 @@ def show(topic: Topic) -> None:
     figure.draw(main, width, key, click)
     if main.play:
         playback.draw()
-    if not panel.entered:
-        time.sleep(HEAD_START)
+    shown, st.session_state[_SHOWN] = st.session_state.get(_SHOWN), panel.values
+    if not panel.entered and shown != panel.values:
+        _rest(HEAD_START)
+    with said:
+        _say(topic, panel, view, words)
     if hide.CONTROLS not in hidden:
         with st.sidebar:
             panel.draw()
@@ -88,9 +91,10 @@ def show(topic: Topic) -> None:
             st.caption(f"{main.key} {main.hint}")
             if panel.pin is not None:
                 st.caption(panel.pin_text())
-    growing = st.empty()
-    if view.rest is not None:
-        growing.progress(view.done, GROWING)
+            if view.rest is not None:
+                st.progress(view.done, GROWING)
+    elif view.rest is not None:
+        st.progress(view.done, GROWING)
     _lower(topic, panel, view, main, width)
     viewport.watch()
     history.watch(panel)
@@ -98,6 +102,56 @@ def show(topic: Topic) -> None:
         # The next run draws more into the same figure. A control that has been changed meanwhile gets that run instead.
         topic.refine(panel.values)
         st.rerun()
+
+
+class _Head:
+    """What stands above the figure.
+
+    The browser draws anew for every part that arrives on its own, and a change of a control would wait for that: so
+    nothing is sent before the figure can follow at once, unless that takes so long that the page says how far it is.
+    """
+
+    def __init__(self, topic: Topic, words: bool) -> None:
+        self._topic, self._words = topic, words
+        self._began = time.monotonic()
+        self._said: DeltaGenerator | None = None
+        self._waiting: DeltaGenerator | None = None
+
+    def progress(self, share: float, text: str) -> None:
+        """Take a report of the experiment. Streamlit ends the run here when a control has been changed since."""
+        if time.monotonic() - self._began < _SOON:
+            _look()
+            return
+        if self._waiting is None:
+            self._waiting = self._draw().empty()
+        self._waiting.progress(share, text)
+
+    def done(self) -> DeltaGenerator:
+        """Return the place above the figure where something can be said."""
+        if self._waiting is not None:
+            self._waiting.empty()
+        return self._draw()
+
+    def _draw(self) -> DeltaGenerator:
+        if self._said is None:
+            start(self._topic.title)
+            if self._words:
+                st.markdown(f"##### {self._topic.question}")
+            self._said = st.container()
+        return self._said
+
+
+def _look() -> None:
+    """Let Streamlit end this run if a control has been changed since it began."""
+    _SHOWN in st.session_state  # noqa: B015
+
+
+def _rest(seconds: float) -> None:
+    """Wait, unless a control is changed."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK))
+        _look()
 
 
 def _say(topic: Topic, panel: Panel, view: View, words: bool) -> None:

@@ -14,6 +14,8 @@ _SCREEN = f"""
 [data-testid="stMarkdownContainer"] table {{ display: block; width: fit-content; max-width: 100%; overflow-x: auto; }}
 .katex-display {{ overflow-x: auto; overflow-y: hidden; }}
 @media (max-width: 640px) {{ [data-testid="stMainBlockContainer"] {{ padding: 4.2rem 1rem 3rem; }} }}
+[data-testid="stElementContainer"], [data-testid="stTabs"], [data-testid="stTabs"] * {{
+  opacity: 1 !important; transition: none !important; }}
 .vega-bind {{ display: flex; gap: .6rem; align-items: center; font-size: .85rem; }}
 .vega-bind-name {{ min-width: 0 !important; width: auto !important; }}
 .vega-bind input[type=range] {{ width: min(320px, 45vw); }}
