@@ -39,7 +39,9 @@ STOPS = 24  # of a slider, so many that a visitor meets none twice in a short ru
 OWN_FLOORS = 15  # settings of their own on the bare page, whose data are made beforehand
 LIMIT = 500.0  # milliseconds at the 95th percentile, where the curve ends
 MOST = 200  # visitors on the curve
-SCREEN = {"layerwise_viewport": {"width": WIDE}}  # what a 1440-pixel screen reports on arrival
+SCREEN: Mapping[
+    str, Mapping[str, int]
+] = {}  # a 1440-pixel screen has nothing to report: pages are drawn for it at first
 
 
 class Move(NamedTuple):

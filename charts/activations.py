@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
+import pandas as pd
 
 from charts import theme
 from charts.activation_choice import CHOICE_KNOBS, choice_blocks, choice_knobs
@@ -17,8 +18,9 @@ from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, t
 from charts.describe import described
 from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.once import once
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, Words, real, whole, word, words
-from core.activations import ACTIVATIONS, Activation
+from core.activations import ACTIVATIONS
 from core.kept import keep
 from core.knobs import Knob, aliases_of, latex, number
 from core.properties import Bound, Flat, borders, flat_regions, second_derivative, slope_bounds
@@ -143,7 +145,9 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
         value=_CURSOR,
         bind=alt.binding_range(min=-_REACH, max=_REACH, step=_GRAIN, name="Cursor z "),
     )
-    here = f"abs(datum.z - cursor) < {_GRAIN / 10} && !datum.edge"
+    here = (
+        f"cursor > datum.z - {_GRAIN / 10} && cursor < datum.z + {_GRAIN} * datum.stops - {_GRAIN * 9 / 10}"
+    )
     x = alt.X(
         "z:Q", title="z", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False, tickCount=7)
     )
@@ -153,7 +157,13 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
         scale = alt.Scale(zero=False, nice=False, padding=18 if name == "slope" else 6)
         y = alt.Y(f"{name}:Q", title=None, scale=scale)
         base = alt.Chart(named("curves"))
-        now = base.transform_filter(here)
+        # A row stands for several stops of the cursor where all is straight. The same in every layer, so that Vega
+        # does it once.
+        now = (
+            base.transform_filter(here)
+            .transform_calculate(value="datum.value + datum.slope * (cursor - datum.z)")
+            .transform_calculate(z="cursor")
+        )
         ghost = alt.Chart(named("ghost"))
         layers = [
             ghost.mark_line(strokeWidth=1.4, opacity=0.6, clip=True).encode(
@@ -195,7 +205,6 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                     y=alt.Y("bottom:Q"),
                     y2="top:Q",
                     color=theme.color(),
-                    opacity=theme.SHOWN,
                     tooltip=[alt.Tooltip("note:N", title="saturated")],
                 ),
             ]
@@ -255,8 +264,8 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
 
     panels = [panel(name) for name in columns]
     both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    spec = assemble(
-        both.resolve_scale(color="shared", strokeDash="shared").add_params(cursor), theme.config()
+    spec = once(
+        assemble(both.resolve_scale(color="shared", strokeDash="shared").add_params(cursor), theme.config())
     )
     # Written out: Altair warns of a selection that two views share, which is what links them. It acts only with a key
     # held, as a plain wheel scrolls the page, and so does a finger on a phone.
@@ -290,16 +299,15 @@ class _Curve(NamedTuple):
     curvature: Array  # NaN where it was not asked for, and at kinks and seams, where there is none
     edge: Array
     kinks: Array
-    marks: Array  # kinks, and seams, where f″ jumps
+    away: (
+        Array  # indices of the points of the grid that differences do not reach across a kink or a seam from
+    )
+    measured: Array  # slope by centered differences at those
 
-    @property
-    def away(self) -> Array:
-        """Points of the grid that differences do not reach across a kink or a seam from."""
-        z: Array = self.z[~self.edge]
-        if not len(self.marks):
-            return z
-        apart: Array = np.abs(z[:, None] - self.marks).min(axis=1)
-        return z[apart > 2 * _DIFFERENCE]
+    def at(self, z: float) -> tuple[float, float]:
+        """Return value and slope at a point of the grid."""
+        k = np.flatnonzero((self.z == z) & ~self.edge)[0]
+        return float(self.value[k]), float(self.slope[k])
 
 
 Settings = tuple[tuple[str, float], ...]  # a function's settings, for caches
@@ -311,15 +319,36 @@ class _Points(NamedTuple):
     side: Array  # beside a kink, where there is no curvature
 
 
-def _points(entry: Activation, kinks: Array, w: float) -> _Points:
+@lru_cache(maxsize=8)
+def _between(parts: int) -> tuple[Array, Array]:
+    """Return the points that cut every step of the grid into so many parts, and the same rounded as the grid is."""
+    exact = np.arange(-_REACH, _REACH, _GRAIN / parts)
+    exact = exact[np.arange(len(exact)) % parts > 0]
+    rounded = np.round(exact, 10)
+    exact.flags.writeable = rounded.flags.writeable = False
+    return exact, rounded
+
+
+@lru_cache(maxsize=64)
+def _oscillates(name: str) -> bool:
+    """Say whether a function bends all over the line: it has no slope in the limit."""
+    return bool(np.isnan(ACTIVATIONS[name].df(np.array(np.inf))))
+
+
+@lru_cache(maxsize=256)
+def _kinks(name: str, settings: Settings) -> tuple[float, ...]:
+    """Return where a function jumps, or its slope."""
+    return ACTIVATIONS[name].kinks_at(**dict(settings))
+
+
+def _points(name: str, kinks: Array, w: float) -> _Points:
     """Return the grid, two points beside every kink, so that a jump is upright, and more where a weight bends f."""
     sides = np.concatenate([kinks - 1e-9, kinks + 1e-9])
     sides = sides[np.abs(sides) <= _REACH]
-    parts = int(np.ceil(w / 2))
-    oscillates = bool(np.isnan(entry.df(np.array(np.inf))))
-    fine = np.arange(-_REACH, _REACH, _GRAIN / parts) if parts > 1 else np.empty(0)
-    fine = fine if oscillates else fine[np.abs(w * fine) <= 8]
-    fine = np.setdiff1d(np.round(fine, 10), _GRID)
+    fine = np.empty(0)
+    if w > 2:
+        exact, fine = _between(int(np.ceil(w / 2)))
+        fine = fine if _oscillates(name) else fine[np.abs(w * exact) <= 8]
     z = np.concatenate([_GRID, fine, sides])
     order = np.argsort(z, kind="stable")
     return _Points(z[order], order >= len(_GRID), order >= len(_GRID) + len(fine))
@@ -330,14 +359,28 @@ def _curve(name: str, values: Values) -> _Curve:
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
     kinks, marks = (
         np.array([k / w for k in places if abs(k / w) <= _REACH])
-        for places in (entry.kinks_at(**settings), borders(entry))
+        for places in (_kinks(name, tuple(settings.items())), borders(entry))
     )
-    z, edge, side = _points(entry, kinks, w)
+    z, edge, side = _points(name, kinks, w)
     curvature = np.full(z.shape, np.nan)
     if values["curvature"]:
         curvature[~side] = _curvature(name, tuple(settings.items()), w, z[~side].tobytes())
+    away = np.flatnonzero(~edge)
+    if len(marks):
+        apart: Array = np.abs(z[away, None] - marks).min(axis=1)
+        away = away[apart > 2 * _DIFFERENCE]
+    # In one call: the functions cost more for each of them than for each number.
+    f = entry.f(w * np.concatenate([z, z[away] - _DIFFERENCE, z[away] + _DIFFERENCE]), **settings)
+    value, low, high = np.split(f, [len(z), len(z) + len(away)])
     return _Curve(
-        z, entry.f(w * z, **settings), w * entry.df(w * z, **settings), curvature, edge, kinks, marks
+        z=z,
+        value=value,
+        slope=w * entry.df(w * z, **settings),
+        curvature=curvature,
+        edge=edge,
+        kinks=kinks,
+        away=away,
+        measured=(high - low) / (2 * _DIFFERENCE),
     )
 
 
@@ -372,12 +415,50 @@ def _flat(name: str, settings: Settings) -> Flat:
     return flat_regions(ACTIVATIONS[name], low=-60.0, high=60.0, knobs=dict(settings))
 
 
-def _differences(name: str, values: Values, z: Array, of: str = "f") -> Array:
-    """Measure by centered differences at z the slope of the value, or of the slope (``of="df"``)."""
+def _bends(name: str, values: Values, z: Array) -> Array:
+    """Measure the slope of the slope by centered differences at z."""
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    fn, factor = (entry.f, 1.0) if of == "f" else (entry.df, w)
-    rise: Array = fn(w * (z + _DIFFERENCE), **settings) - fn(w * (z - _DIFFERENCE), **settings)
-    return factor * rise / (2 * _DIFFERENCE)
+    low, high = np.split(entry.df(w * np.concatenate([z - _DIFFERENCE, z + _DIFFERENCE]), **settings), 2)
+    return w * (high - low) / (2 * _DIFFERENCE)
+
+
+_ROUNDING = 1e-12  # by which points of a straight line may stand off it
+_UNSEEN = 0.15 / 410  # of a panel's height: a fraction of a pixel
+
+
+def _drawn(curve: _Curve, columns: Sequence[str]) -> Part:
+    """Return the points of a curve that its lines and the cursor need.
+
+    Those off the grid go where they hardly bend a line, and those within a straight line, which has one slope: the
+    first of its points, with the number of the cursor's ``stops`` that it stands for, tells the rest. Off the grid
+    that number is 0.
+    """
+    seen, grid = np.ones(curve.z.shape, bool), ~curve.edge
+    panels = {column: getattr(curve, column) for column in columns}
+    if curve.edge.any():
+        bent = np.zeros(int(curve.edge.sum()), bool)
+        for y in panels.values():
+            off = np.abs(y[curve.edge] - np.interp(curve.z[curve.edge], curve.z[grid], y[grid]))
+            bent |= ~(off <= _UNSEEN * np.ptp(y))  # also beside a point without a curvature
+        seen[curve.edge] = bent
+    kept: Array = np.flatnonzero(seen)
+    stops: Array = grid[kept].astype(np.uint8)
+    z, value, slope = (y[kept] for y in (curve.z, curve.value, curve.slope))
+    rise: Array = np.abs(np.diff(value) - slope[:-1] * np.diff(z))
+    joined = rise <= _ROUNDING * max(1.0, float(np.abs(value).max()))
+    for y in panels.values():
+        if y is not curve.value:
+            joined &= y[kept[1:]] == y[kept[:-1]]
+    if joined.any():
+        before, after = np.append(False, joined), np.append(joined, False)
+        stretch = np.cumsum(after & ~before)
+        inside = np.flatnonzero(after & (stops > 0))  # the last of a straight line stands for itself
+        _, first, counts = np.unique(stretch[inside], return_index=True, return_counts=True)
+        stops[inside[first]] = counts
+        needed = ~(before & after)
+        needed[inside[first]] = True
+        kept, stops = kept[needed], stops[needed]
+    return {"z": curve.z[kept], **{column: y[kept] for column, y in panels.items()}, "stops": stops}
 
 
 def _strips(
@@ -401,9 +482,28 @@ def _strips(
         if seen.any():
             parts.append(
                 {"low": left[seen], "high": right[seen], "bottom": bottom, "top": top, "note": where,
-                 "slot": np.int8(STYLES[name].slot), "shown": True}
+                 "slot": np.int8(STYLES[name].slot)}
             )  # fmt: skip
     return parts, bottom
+
+
+@lru_cache(maxsize=1)
+def _axes() -> pd.DataFrame:
+    """Return what keeps the axes where no function is chosen: two lines of one point each, which draw nothing."""
+    return rows(
+        z=[-_REACH, _REACH], value=[0.0, 1.0], slope=[0.0, 1.0], curvature=[0.0, 1.0], stops=np.uint8(0),
+        name=["", " "], slot=theme.MUTED, dash=0,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _nothing() -> pd.DataFrame:
+    """Return the row of a data set that has nothing to draw."""
+    return rows(
+        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, label_z=0.0, label_height=0.0, name="",
+        slot=theme.MUTED, shown=False, label="", note="", low=0.0, high=0.0, bottom=0.0, top=0.0,
+        **{f"{column}_label": 0.0 for column in _PANELS},
+    )  # fmt: skip
 
 
 def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
@@ -418,35 +518,25 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
     measured: list[Part] = []
     peaks: list[tuple[float, float, str]] = []
     kinks: list[Part] = []
+    no_bend = {"curvature": 0.0} if curved else {}
     strips, floor = _strips(values, curves, lows[1], highs[1])
     for name, curve in curves.items():
         style = STYLES[name]
         drawn.append(
-            {"z": curve.z, **{column: getattr(curve, column) for column in columns}, "edge": curve.edge,
-             "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash)}
-        )  # fmt: skip
-        away = curve.away[::12]
+            {**_drawn(curve, columns), "name": name, "slot": np.int8(style.slot), "dash": np.int8(style.dash)}
+        )
+        away = curve.z[curve.away[::12]]
         measured.append(
-            {"z": away, "slope": _differences(name, values, away),
-             "curvature": _differences(name, values, away, "df") if curved else 0.0}
+            {"z": away, "slope": curve.measured[::12],
+             **({"curvature": _bends(name, values, away)} if curved else {})}
         )  # fmt: skip
         steepest, at = _largest_slope(name, values, curve)
         if at is not None:
             peaks.append((at, steepest, name))
-        for kink in curve.kinks:
-            value, slope = _at(name, values, kink)
-            kinks.append({"z": [kink], "value": value, "slope": slope, "curvature": 0.0, "slot": style.slot,
-                          "shown": True, "note": _kink_note(name, values, kink, slope)})  # fmt: skip
-    # Without a function the axes stay: two lines of one point each, which draw nothing.
-    axes = rows(
-        z=[-_REACH, _REACH], value=[0.0, 1.0], slope=[0.0, 1.0], curvature=[0.0, 1.0], edge=True, name=["", " "],
-        slot=theme.MUTED, dash=0,
-    )  # fmt: skip
-    nothing = rows(
-        z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, label_z=0.0, label_height=0.0, name="",
-        slot=theme.MUTED, shown=False, label="", note="", low=0.0, high=0.0, bottom=0.0, top=0.0,
-        **{f"{column}_label": 0.0 for column in _PANELS},
-    )  # fmt: skip
+        if len(curve.kinks):
+            kinks.append(
+                {**_at_kinks(name, values, curve.kinks), **no_bend, "slot": style.slot, "shown": True}
+            )
     inner = "z" if w == 1 else f"{number(w)}z"
     front = ["" if w == 1 else f"{number(w**k)} · " for k in (1, 2)]
     listed = ", ".join(_describe(name, values) for name in curves)
@@ -459,7 +549,7 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
         name="activations/curves",
         build=_spec_with_curvature if curved else _spec,
         data={
-            "curves": rows(*drawn) if drawn else axes,
+            "curves": rows(*drawn) if drawn else _axes(),
             "measured": rows(*measured)
             if measured
             else rows(z=[0.0], slope=np.array([np.nan]), curvature=np.array([np.nan])),
@@ -470,16 +560,16 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
                 **_peak_labels(peaks, curves, lows[1], highs[1], floor),
             )
             if peaks
-            else nothing,
-            "kinks": rows(*kinks) if kinks else nothing,
-            "flat": rows(*strips) if strips else nothing,
+            else _nothing(),
+            "kinks": rows(*kinks) if kinks else _nothing(),
+            "flat": rows(*strips) if strips else _nothing(),
             "extent": rows(
                 **{
                     column: [low if column != "slope" else min(low, floor), high]
                     for column, low, high in zip(columns, lows, highs, strict=True)
                 }
             ),
-            "ends": rows(**ends) if curves else nothing,
+            "ends": rows(**ends) if curves else _nothing(),
             "titles": rows(**{column: [titles[column]] for column in columns}),
         },
         title="Activation functions and their slopes",
@@ -525,7 +615,7 @@ def _peak_labels(
     wide, tall = _SMALLEST
     scale = tall / (high - floor)  # pixels a unit of slope
     rows_down, rows_across = (tall + 2 * _ABOVE) // _CELL, wide // _CELL
-    taken = np.zeros((rows_down, rows_across))
+    taken = np.zeros((rows_down, rows_across), np.int32)
     for curve in curves.values():
         seen = np.isfinite(curve.slope)
         across = (curve.z[seen] + _REACH) / (2 * _REACH) * wide
@@ -533,28 +623,38 @@ def _peak_labels(
         way = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(across), np.diff(down)))])
         along = np.arange(0.0, way[-1], _CELL / 2)
         row, column = (
-            (np.interp(along, way, part) / _CELL).astype(int).clip(0, most - 1)
+            np.clip((np.interp(along, way, part) / _CELL).astype(int), 0, most - 1)
             for part, most in ((down, rows_down), (across, rows_across))
         )
-        taken[row, column] = 1.0
-    taken[:, int((_CURSOR + _REACH) / (2 * _REACH) * rows_across)] = 1.0
+        taken[row, column] = 1
+    taken[:, int((_CURSOR + _REACH) / (2 * _REACH) * rows_across)] = 1
+    lowest = int((high - low) * scale / _CELL) + 2 * _ABOVE // _CELL
     placed = []
     for (z, slope, _), label in zip(peaks, labels, strict=True):
         across, down = (z + _REACH) / (2 * _REACH) * wide, (high - slope) * scale + _ABOVE
         long = min(round(_PEAK_SIZE * (0.56 * len(label) + 0.4) / _CELL), rows_across)
         deep = round(1.2 * _PEAK_SIZE / _CELL)
-        sums = np.pad(taken, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-        hits = sums[deep:, long:] - sums[:-deep, long:] - sums[deep:, :-long] + sums[:-deep, :-long]
-        hits = hits[: int((high - low) * scale / _CELL) - deep + 2 * _ABOVE // _CELL]
-        middle_down, middle_across = (
-            (np.arange(count) + size / 2) * _CELL
-            for count, size in zip(hits.shape, (deep, long), strict=True)
+        hits = _sums(taken, deep, long)[: lowest - deep]
+        away_down, away_across = (
+            np.abs((np.arange(count) + size / 2) * _CELL - at)
+            for count, size, at in zip(hits.shape, (deep, long), (down, across), strict=True)
         )
-        away = np.hypot(middle_down[:, None] - down, middle_across - across)
-        i, j = np.unravel_index(np.argmin(away + _CROSSED * hits), hits.shape)
-        taken[i : i + deep, j : j + long] = 4.0  # a text over a text is worse than over a line
+        # No place further away than this can be better than the nearest one.
+        i, j = away_down.argmin(), away_across.argmin()
+        most = np.hypot(away_down[i], away_across[j]) + _CROSSED * hits[i, j]
+        (top, bottom), (left, right) = (
+            (away <= most).nonzero()[0][[0, -1]] for away in (away_down, away_across)
+        )
+        within = slice(top, bottom + 1), slice(left, right + 1)
+        cost = np.hypot(away_down[within[0], None], away_across[within[1]]) + _CROSSED * hits[within]
+        i, j = divmod(int(cost.argmin()), cost.shape[1])
+        i, j = i + int(top), j + int(left)
+        taken[i : i + deep, j : j + long] = 4  # a text over a text is worse than over a line
         placed.append(
-            (middle_across[j] / wide * 2 * _REACH - _REACH, high - (middle_down[i] - _ABOVE) / scale)
+            (
+                (j + long / 2) * _CELL / wide * 2 * _REACH - _REACH,
+                high - ((i + deep / 2) * _CELL - _ABOVE) / scale,
+            )
         )
     return {
         "label": labels,
@@ -563,11 +663,29 @@ def _peak_labels(
     }
 
 
-def _kink_note(name: str, values: Values, z: float, slope: float) -> str:
+def _sums(cells: Array, deep: int, long: int) -> Array:
+    """Return the sum of every block of ``deep`` by ``long`` cells, by its upper left one."""
+    sums = np.zeros((cells.shape[0] + 1, cells.shape[1] + 1), np.int32)
+    np.cumsum(cells, axis=0, out=sums[1:, 1:], dtype=np.int32)
+    np.cumsum(sums[1:, 1:], axis=1, out=sums[1:, 1:], dtype=np.int32)
+    found: Array = sums[deep:, long:] - sums[:-deep, long:] - sums[deep:, :-long] + sums[:-deep, :-long]
+    return found
+
+
+def _at_kinks(name: str, values: Values, kinks: Array) -> Part:
+    """Return place, value, slope by convention and what to say of a function's kinks."""
     entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    left, right = (w * entry.df(w * np.array([z - 1e-9, z + 1e-9]), **settings)).tolist()
-    step = f"{number(left)} to {number(right)}"
-    return f"{name}: slope {number(slope)} by convention, {step} across it, so that there is no f″"
+    slopes = w * entry.df(w * np.stack([kinks, kinks - 1e-9, kinks + 1e-9]), **settings)
+    return {
+        "z": kinks,
+        "value": entry.f(w * kinks, **settings),
+        "slope": slopes[0],
+        "note": [
+            f"{name}: slope {number(slope)} by convention, {number(left)} to {number(right)} across it, so that there is "
+            "no f″"
+            for slope, left, right in slopes.T.tolist()
+        ],
+    }
 
 
 def _range(curves: Mapping[str, _Curve], column: str) -> tuple[float, float]:
@@ -583,27 +701,16 @@ def _describe(name: str, values: Values) -> str:
     return described(name, _settings(name, values))
 
 
-def _at(name: str, values: Values, z: float) -> tuple[float, float]:
-    """Return f(wz) and w·f'(wz) at one z."""
-    entry, settings, w = ACTIVATIONS[name], _settings(name, values), real(values, "weight")
-    return float(entry.f(w * z, **settings)), w * float(entry.df(w * z, **settings))
-
-
 def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
     if not curves:
         return "Choose at least one function to see its curve."
-    slopes = {name: _at(name, values, _CURSOR)[1] for name in curves}
+    slopes = {name: curve.at(_CURSOR)[1] for name, curve in curves.items()}
     listed = ", ".join(f"{name} {number(slope)}" for name, slope in slopes.items())
     products = ", ".join(f"{name} {number(slope**_LAYERS)}" for name, slope in slopes.items())
     tops = ", ".join(
         f"{name} {number(_largest_slope(name, values, curve)[0])}" for name, curve in curves.items()
     )
-    worst = max(
-        float(
-            np.max(np.abs(_differences(name, values, curve.away) - curve.slope[np.isin(curve.z, curve.away)]))
-        )
-        for name, curve in curves.items()
-    )
+    worst = max(float(np.max(np.abs(curve.measured - curve.slope[curve.away]))) for curve in curves.values())
     w = real(values, "weight")
     with_what = "slopes only and no weights" if w == 1 else f"each with its weight {number(w)}"
     return (
@@ -630,15 +737,15 @@ def _saturation(values: Values, curves: Mapping[str, _Curve]) -> str:
     return f"Slope under 1% of its own largest: {', '.join(parts)}. " if parts else ""
 
 
-def _why(values: Values) -> str:
+def _why(values: Values, curves: Mapping[str, _Curve]) -> str:
     w = real(values, "weight")
     lines = [
         r"Backpropagation multiplies the gradient by $w\,f'(wz)$ at every unit it passes, so ten layers multiply "
         "ten such slopes. Where a slope is small, little comes back; where it is 0, nothing does."
     ]
-    for name in _chosen(values):
+    for name in curves:
         entry = ACTIVATIONS[name]
-        value, slope = _at(name, values, _CURSOR)
+        value, slope = curves[name].at(_CURSOR)
         slope_text = f"f'({latex(w * _CURSOR)})" if w == 1 else f"{latex(w)}\\cdot f'({latex(w * _CURSOR)})"
         lines.append(
             f"**{_describe(name, values)}** ({entry.source}): $f(z) = {entry.formula}$, "
@@ -656,7 +763,7 @@ def make(values: Values) -> View:
     curves = {name: _curve(name, values) for name in _chosen(values)}
     return View(
         figure=_figure(values, curves),
-        say=lambda: Words(_reading(values, curves), _why(values)),
+        say=lambda: Words(_reading(values, curves), _why(values, curves)),
         tabs=(
             Tab("Signal", lambda now=values: _signal(now), _names(SIGNAL_KNOBS)),
             Tab(

@@ -19,6 +19,7 @@ from charts.batchnorm_notes import MEASURES
 from charts.batchnorm_size import FORGOTTEN, SIZE_KNOBS, SIZE_VIEW_KNOBS, SIZE_VIEWS
 from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread
+from charts.once import once
 from charts.topic import (
     Block,
     Fold,
@@ -40,6 +41,7 @@ from core.batch_stream import (
     BatchStream,
     BatchStreamTheory,
     Changes,
+    ProbeDistribution,
     Source,
     cycle_response,
     place_probe,
@@ -47,6 +49,7 @@ from core.batch_stream import (
     stream_batches,
     stream_batches_theory,
 )
+from core.kept import keep
 from core.knobs import Knob, Value, latex, number
 from core.normalization import BATCHNORM_CONVENTIONS
 
@@ -286,7 +289,7 @@ def _spec(width: int) -> Spec:
         grid = alt.hconcat(
             alt.vconcat(mean, output, spacing=40), alt.vconcat(variance, margin, spacing=40), spacing=36
         )
-    return assemble(grid.resolve_scale(color="shared"), theme.config())
+    return once(assemble(grid.resolve_scale(color="shared"), theme.config()))
 
 
 def experiment(values: Values) -> dict[str, Any]:
@@ -347,34 +350,40 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
     source = SOURCES[word(values, "source")]
     every = max(1, len(stream.step) // 30)
     dotted = stream.step % every == 0
-    frame = rows(
-        step=stream.step.astype(np.int16),
-        batch_mean=np.concatenate([nothing, stream.batch_mean]),
-        batch_var=np.concatenate([nothing, stream.batch_var]),
-        train_output=np.concatenate([nothing, stream.train_output]),
-        running_mean=stream.running_mean,
-        running_var=stream.running_var,
-        eval_output=stream.eval_output,
-        true_mean=stream.true_mean,
-        true_var=stream.true_var,
-        true_output=stream.true_output,
-        mean_low=theory.batch_mean - band,
-        mean_high=theory.batch_mean + band,
-        theory_mean=np.where(dotted, theory.running_mean, np.nan),
-        theory_var=np.where(dotted, theory.running_var, np.nan),
-        theory_output=np.where(dotted, theory.eval_output, np.nan),
-    )
+    columns: dict[str, np.ndarray] = {
+        "step": stream.step.astype(np.int16),
+        "batch_mean": np.concatenate([nothing, stream.batch_mean]),
+        "batch_var": np.concatenate([nothing, stream.batch_var]),
+        "train_output": np.concatenate([nothing, stream.train_output]),
+        "running_mean": stream.running_mean,
+        "running_var": stream.running_var,
+        "eval_output": stream.eval_output,
+        "true_mean": stream.true_mean,
+        "true_var": stream.true_var,
+        "true_output": stream.true_output,
+        "mean_low": theory.batch_mean - band,
+        "mean_high": theory.batch_mean + band,
+        "theory_mean": np.where(dotted, theory.running_mean, np.nan),
+        "theory_var": np.where(dotted, theory.running_var, np.nan),
+        "theory_output": np.where(dotted, theory.eval_output, np.nan),
+    }
     labels = []
     for panel, lines in {
         "mean": {"running": ("running_mean", "blue"), "truth μ": ("true_mean", "ink")},
         "var": {"running": ("running_var", "blue"), "truth σ²": ("true_var", "ink")},
         "output": {"evaluation": ("eval_output", "blue"), "truth": ("true_output", "ink")},
     }.items():
-        drawn = frame[[c for c in frame.columns if c.endswith(f"_{panel}") or c.startswith(f"{panel}_")]]
-        low, high = float(np.nanmin(drawn.to_numpy())), float(np.nanmax(drawn.to_numpy()))
+        drawn = np.concatenate(
+            [
+                column
+                for name, column in columns.items()
+                if name.endswith(f"_{panel}") or name.startswith(f"{panel}_")
+            ]
+        )
+        low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
         if panel == "output":
             low, high = _widened(min(low, float(placed.min())), max(high, float(placed.max())))
-        at = np.array([float(frame[column].iloc[-1]) for column, _ in lines.values()])
+        at = np.array([columns[column][-1] for column, _ in lines.values()])
         places = spread(at, 0.11 * (high - low), low, high)
         labels += [
             (panel, label, y, theme.SLOTS[use])
@@ -393,7 +402,7 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         name="batchnorm/stream",
         build=_spec,
         data={
-            "stream": frame,
+            "stream": rows(**columns),
             "ends": rows(
                 step=np.full(len(labels), stream.step[-1]),
                 panel=[label[0] for label in labels],
@@ -468,11 +477,17 @@ def _caption(values: Values) -> str:
     )
 
 
+@keep(entries=256)
+def _exact(**arguments: Any) -> ProbeDistribution:
+    """Return what is known of the training output; kept, for it does not hang on what is stored."""
+    return probe_distribution(**arguments)
+
+
 def _reading(values: Values, stream: BatchStream, theory: BatchStreamTheory, placed: np.ndarray) -> str:
     truth, evaluated = float(stream.true_output[-1]), float(stream.eval_output[-1])
     finite = placed[np.isfinite(placed)]
     placement = _placement(values, stream)
-    exact = probe_distribution(**placement, eps=real(values, "eps"))
+    exact = _exact(**placement, eps=real(values, "eps"))
     spread_text = f" ± {number(float(finite.std(ddof=1)))}" if len(finite) > 1 else ""
     theory_text = (
         f" (in theory {number(exact.mean)} ± {number(exact.std)})"

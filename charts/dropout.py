@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
+import pandas as pd
 
 from charts import theme
 from charts.dropout_code import programs
@@ -16,6 +17,7 @@ from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity
 from charts.dropout_notes import MEASURES
 from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, table
+from charts.once import once
 from charts.topic import (
     Fold,
     Group,
@@ -242,7 +244,7 @@ def _spec(width: int) -> Spec:
     ).properties(width=inner, height=620 if narrow else 430, name="rows")
     if not narrow:
         chart = chart.properties(padding={"left": 5, "right": 5, "top": 5, "bottom": 20})
-    return assemble(chart, theme.config())
+    return once(assemble(chart, theme.config()))
 
 
 def run(values: Values) -> tuple[DropoutRun, dict[str, DropoutMoments]]:
@@ -287,12 +289,62 @@ def _bars(outputs: Array, sd: float, usual: float, grain: float) -> _Bars:
         )
     width = min(max(0.4 * sd, usual / _FINEST), usual)
     if not grain:
-        places, counts = np.unique(np.round(outputs / width), return_counts=True)
+        places, counts = _counted(np.round(outputs / width))
         return _Bars((places - 0.5) * width, (places + 0.5) * width, counts, width)
     each = max(1, int(width / grain + 1e-9))  # possible outputs in a bar
-    places, counts = np.unique(np.round(outputs / grain) // each, return_counts=True)
+    places, counts = _counted(np.round(outputs / grain) // each)
     center, half = (places * each + (each - 1) / 2) * grain, min(each * grain, usual) / 2
     return _Bars(center - half, center + half, counts, each * grain)
+
+
+def _counted(numbers: Array) -> tuple[Array, Array]:
+    """Return the different whole numbers, in order, and how often each occurs; they have to lie close together."""
+    first = numbers.min()
+    counts = np.bincount((numbers - first).astype(np.intp))
+    found = np.flatnonzero(counts)
+    return first + found, counts[found]
+
+
+class _Hump(NamedTuple):
+    """Outputs as they are drawn on the ground of a row: bars, a row's height for each count, and the normal density."""
+
+    bars: _Bars
+    unit: float
+    x: Array
+    top: Array
+
+
+def _hump(
+    outputs: Array, mean: float, sd: float, usual: float, grain: float, reach: tuple[float, float]
+) -> _Hump:
+    bars = _bars(outputs, sd, usual, grain)
+    unit, nothing = float(0.78 / bars.counts.max()), np.empty(0)
+    if sd < _SLIM * usual or not _several(outputs, bars):
+        return _Hump(bars, unit, nothing, nothing)
+    grid = mean + sd * _GRID
+    top = unit * outputs.size * bars.bin * _NORMAL / sd
+    if top.max() >= 1.0:  # a few separate outputs have no density to compare with
+        return _Hump(bars, unit, nothing, nothing)
+    seen = (top > 0.004) & (grid > reach[0]) & (grid < reach[1])
+    return _Hump(bars, unit, grid[seen], top[seen])
+
+
+def _several(outputs: Array, bars: _Bars) -> bool:
+    """Say whether there are more than a few different outputs."""
+    # Two that are all but equal may stand in neighboring bars.
+    return len(bars.counts) > 2 * _DISTINCT or len(np.unique(np.round(outputs, 9))) > _DISTINCT
+
+
+@lru_cache(maxsize=1)
+def _nothing() -> pd.DataFrame:
+    """Return the row of a data set that has nothing to draw."""
+    return rows(low=[0.0], high=0.0, base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED)
+
+
+@lru_cache(maxsize=1)
+def _heading() -> pd.DataFrame:
+    mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
+    return rows(text=["Mistakes"], base=mistakes + 1.16 + _GAP * 0.2)
 
 
 def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> Figure:
@@ -304,21 +356,20 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
     training: list[Part] = []
     evaluation: list[Part] = []
     theory: list[Part] = []
+    humps: dict[tuple[float, bool], _Hump] = {}  # modes that train alike have one
     for k, mode in enumerate(result.modes):
         base, rule = _BASES[mode], DROPOUT_MODES[mode]
         sd, mean = float(np.sqrt(closed[mode].train_var)), float(closed[mode].train_mean)
-        bars = _bars(result.train[k], sd, usual, grain * rule.train_scale(result.p))
-        unit = 0.78 / bars.counts.max()
+        scale = rule.train_scale(result.p)
+        if (alike := (scale, rule.masks_in_training)) not in humps:
+            humps[alike] = _hump(result.train[k], mean, sd, usual, grain * scale, (low, high))
+        bars, unit, x, top = humps[alike]
         training.append(
             {"low": bars.low, "high": bars.high, "base": base, "top": base + unit * bars.counts,
              "count": bars.counts, "mode": mode, "slot": _TRAIN}
         )  # fmt: skip
-        if sd >= _SLIM * usual and len(np.unique(np.round(result.train[k], 9))) > _DISTINCT:
-            grid = mean + sd * _GRID
-            top = unit * result.train.shape[1] * bars.bin * _NORMAL / sd
-            seen = (top > 0.004) & (grid > low) & (grid < high)
-            if top.max() < 1.0:  # a few separate outputs have no density to compare with
-                theory.append({"x": grid[seen], "top": base + top[seen], "mode": mode})
+        if len(x):
+            theory.append({"x": x, "top": base + top, "mode": mode})
         if not result.deterministic[k]:
             bars = _bars(result.evaluation[k], sd, usual, grain * rule.eval_scale(result.p))
             evaluation.append(
@@ -330,10 +381,8 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
                     "slot": _EVAL,
                 }
             )
-    nothing = rows(low=[0.0], high=0.0, base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED)
     bases = np.array([_BASES[mode] for mode in result.modes])
     verdicts = [_verdict(k, result, closed[mode]) for k, mode in enumerate(result.modes)]
-    mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
     fixed = result.deterministic
     convention, p = _convention(values), real(values, "p")
     chosen = _BASES[convention.mode]
@@ -342,8 +391,8 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
         build=_spec,
         data={
             "training": rows(*training),
-            "evaluation": rows(*evaluation) if evaluation else nothing,
-            "theory": rows(*theory) if theory else nothing,
+            "evaluation": rows(*evaluation) if evaluation else _nothing(),
+            "theory": rows(*theory) if theory else _nothing(),
             "rules": rows(x=result.eval_mean[fixed], base=bases[fixed], top=bases[fixed] + _TALL),
             "means": rows(
                 x=result.train_mean,
@@ -370,7 +419,7 @@ def _figure(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments
                 words=f"{convention.name}\n{convention.setting(p)}",
                 slot=theme.FAINT,
             ),
-            "titles": rows(text=["Mistakes"], base=mistakes + 1.16 + _GAP * 0.2),
+            "titles": _heading(),
             "reach": rows(x=[low - usual / 2, high + usual / 2]),
         },
         title="Scaling in training and in evaluation",

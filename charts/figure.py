@@ -1,13 +1,16 @@
 """The Figure: what a page shows, a file holds, a link reproduces and a test checks."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import altair as alt
 import numpy as np
 import pandas as pd
+from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]
 
 Spec = dict[str, Any]
 Part = dict[str, object]  # columns of some rows of a data set
@@ -70,8 +73,42 @@ class Figure:
 
 def blank(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row of ``frame``: a line through one point draws nothing, and its scales stay as they are."""
-    row = frame.iloc[:1]
-    return row.assign(shown=False) if "shown" in row else row
+    row = {
+        name: column._replace(codes=column.codes[:1]) if isinstance(column, Text) else column[:1]
+        for name, column in columns(frame).items()
+    }
+    if "shown" in row:
+        row["shown"] = np.zeros(len(frame.index[:1]), bool)
+    return _frame(row)
+
+
+class Text(NamedTuple):
+    """A column of text: ``labels[codes[i]]`` stands in row i. ``labels`` are sorted, as ``rows`` makes them."""
+
+    codes: np.ndarray
+    labels: tuple[str, ...]
+
+
+Column = np.ndarray | Text
+
+
+class _Made(pd.DataFrame):
+    """A frame that knows the columns it was made from, until another is put in place of one.
+
+    What is derived from it is a plain frame.
+    """
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Set cells, and forget what the frame was made from."""
+        vars(self).pop(_COLUMNS, None)
+        super().__setitem__(key, value)
+
+
+_COLUMNS = "_made_of"
 
 
 def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:
@@ -79,18 +116,118 @@ def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:
 
     A scalar repeats over its part. Text becomes categorical, numbers keep their type. Made column by column in
     NumPy: a figure is redrawn at every key press, and joining frames of pandas takes ten times as long.
+
+    Raises:
+        ValueError: the columns are not equally long.
     """
     pieces = parts or (columns,)
     lengths = [max((len(v) for v in part.values() if _is_column(v)), default=1) for part in pieces]
-    data: dict[str, object] = {}
-    for name in pieces[0]:
-        column = np.concatenate([_stretch(part[name], n) for part, n in zip(pieces, lengths, strict=True)])
-        if column.dtype.kind == "U":
-            labels, codes = np.unique(column, return_inverse=True)
-            data[name] = pd.Categorical.from_codes(codes, labels.tolist())
+    return _frame({name: _joined([part[name] for part in pieces], lengths) for name in pieces[0]})
+
+
+def columns(frame: pd.DataFrame) -> Mapping[str, Column]:
+    """Return the columns of a frame; do not write into them.
+
+    A frame that ``rows`` made has them at hand; pandas takes ten microseconds for each.
+
+    Raises:
+        ValueError: a text is missing; a figure has empty ones instead.
+    """
+    made: Mapping[str, Column] | None = vars(frame).get(_COLUMNS)
+    if made is not None:
+        return made
+    found: dict[str, Column] = {}
+    for name, series in frame.items():
+        cells = series.array
+        if isinstance(cells, pd.Categorical):
+            if (cells.codes < 0).any():
+                raise ValueError(f"{name} lacks a text")
+            found[str(name)] = Text(cells.codes, tuple(cells.categories))
         else:
-            data[name] = column
-    return pd.DataFrame(data, copy=False)
+            found[str(name)] = np.asarray(cells)
+    return found
+
+
+def _joined(values: list[object], lengths: list[int]) -> Column:
+    """Put the pieces of a column one below the other, scalars repeated."""
+    if all(isinstance(v, str) for v in values):
+        labels = tuple(sorted({str(v) for v in values}))
+        if len(labels) == 1:
+            return Text(np.zeros(sum(lengths), _code(1)), labels)
+        codes = np.array([labels.index(str(v)) for v in values], _code(len(labels)))
+        return Text(np.repeat(codes, lengths), labels)
+    if all(isinstance(v, _SCALARS) for v in values):
+        column = np.repeat(np.array(values), lengths)
+    else:
+        column = np.concatenate([_stretch(v, n) for v, n in zip(values, lengths, strict=True)])
+    return _text(column.tolist()) if column.dtype.kind == "U" else column
+
+
+_SCALARS = (int, float, np.generic)
+
+
+def _text(cells: list[str]) -> Text:
+    """Sort the labels of a column and write it by their numbers."""
+    labels = tuple(sorted(set(cells)))
+    code = {label: k for k, label in enumerate(labels)}
+    return Text(np.fromiter(map(code.__getitem__, cells), _code(len(labels)), len(cells)), labels)
+
+
+def _code(count: int) -> type[np.signedinteger[Any]]:
+    """Return the type in which pandas numbers so many labels."""
+    return np.int8 if count < 2**7 else np.int16 if count < 2**15 else np.int32
+
+
+def _frame(made: dict[str, Column]) -> pd.DataFrame:
+    """Build a frame without looking at its cells, and let it keep its columns."""
+    cells = [column.codes if isinstance(column, Text) else column for column in made.values()]
+    count = len(cells[0]) if cells else 0
+    for name, column in zip(made, cells, strict=True):
+        if column.shape != (count,):
+            raise ValueError(f"{name} has shape {column.shape} in a frame of {count} rows")
+    if any(column.dtype.kind not in "biuf" for column in cells):  # nothing a figure should hold
+        return pd.DataFrame({k: _categorical(v) if isinstance(v, Text) else v for k, v in made.items()})
+    blocks = [
+        (_categorical(column) if isinstance(column, Text) else column[None], np.array([k]))
+        for k, column in enumerate(made.values())
+    ]
+    frame = create_dataframe_from_blocks(blocks, index=pd.RangeIndex(count), columns=_header(tuple(made)))
+    frame.__class__ = _Made  # its constructor would go through all columns again
+    vars(frame)[_COLUMNS] = made
+    return cast(pd.DataFrame, frame)
+
+
+def _categorical(text: Text) -> pd.Categorical:
+    return pd.Categorical.from_codes(text.codes, dtype=_labels(text.labels), validate=False)
+
+
+def _labels(labels: tuple[str, ...]) -> pd.CategoricalDtype:
+    """Return the type of a column with these labels, which pandas makes in a tenth of a millisecond.
+
+    It is kept when asked for again, for many a text holds numbers of one run alone and would fill the cache.
+    """
+    if len(labels) > FEW:
+        return pd.CategoricalDtype(list(labels))
+    place = _place(labels)
+    kept = place[-1] if place else None
+    if kept is not None:
+        return kept
+    made = pd.CategoricalDtype(list(labels))
+    place.append(made if place else None)  # nothing at first, the type from the second time on
+    return made
+
+
+FEW = 64  # labels that are worth keeping; more of them are texts of single rows
+
+
+@lru_cache(maxsize=512)
+def _place(_of: tuple[str, ...]) -> list[pd.CategoricalDtype | None]:
+    return []
+
+
+@lru_cache(maxsize=512)
+def _header(names: tuple[str, ...]) -> pd.Index:
+    return pd.Index(list(names))
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -100,13 +237,13 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def _is_column(value: object) -> TypeGuard[Sequence[object]]:
-    return isinstance(value, list | tuple | np.ndarray | range) and np.ndim(value) == 1
+    return value.ndim == 1 if isinstance(value, np.ndarray) else isinstance(value, list | tuple | range)
 
 
 def _stretch(value: object, length: int) -> np.ndarray:
     """Return a column as it is, a scalar as often as its part has rows."""
     array = np.asarray(value)
-    return array if array.ndim else np.broadcast_to(array, (length,))
+    return array if array.ndim else np.full(length, array)
 
 
 def bins(
@@ -148,25 +285,26 @@ def spread(positions: np.ndarray, gap: float, low: float, high: float) -> np.nda
         (n,) positions; if n labels do not fit, they share the interval evenly.
     """
     n = len(positions)
-    wanted: np.ndarray = np.clip(
-        np.nan_to_num(np.asarray(positions, float), nan=low, posinf=high, neginf=low), low, high
-    )
+    wanted = [_within(float(p), low, high) for p in positions]
     if n < 2:
-        return wanted
+        return np.array(wanted, float)
     gap = min(gap, (high - low) / (n - 1))
-    order = np.argsort(wanted, kind="stable")
-    placed = wanted[order]
+    order = sorted(range(n), key=wanted.__getitem__)
     # Pool adjacent violators on the positions less their slots: the least movement that keeps the order.
-    shifted = placed - gap * np.arange(n)
-    blocks: list[list[float]] = []
-    for value in shifted:
-        blocks.append([value, 1.0])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            mean, size = blocks.pop()
+    blocks: list[tuple[float, int]] = []
+    for slot, k in enumerate(order):
+        mean, size = wanted[k] - gap * slot, 1
+        while blocks and blocks[-1][0] > mean:
             other, count = blocks.pop()
-            blocks.append([(mean * size + other * count) / (size + count), size + count])
-    level = np.concatenate([np.full(int(size), mean) for mean, size in blocks])
-    level = np.clip(level, low, high - gap * (n - 1))
+            mean, size = (mean * size + other * count) / (size + count), size + count
+        blocks.append((mean, size))
+    level = [mean for mean, size in blocks for _ in range(size)]
     result: np.ndarray = np.empty(n)
-    result[order] = level + gap * np.arange(n)
+    for slot, k in enumerate(order):
+        result[k] = min(max(level[slot], low), high - gap * (n - 1)) + gap * slot
     return result
+
+
+def _within(position: float, low: float, high: float) -> float:
+    """Clip a position, and put one that is no number at ``low``."""
+    return low if math.isnan(position) else min(max(position, low), high)

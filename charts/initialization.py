@@ -25,6 +25,7 @@ from charts.initialization_training import (
     init_train_blocks,
     symmetry_blocks,
 )
+from charts.once import once
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, Words, real, whole, word, words
 from core.activations import ACTIVATIONS
 from core.initializers import DATA_DEPENDENT, INITIALIZERS, Initializer
@@ -313,7 +314,7 @@ def _spec(width: int, window: str) -> Spec:
 
     panels = [panel("signal"), panel("gradient")]
     both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    return once(assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config()))
 
 
 @keep(entries=4)
@@ -400,18 +401,41 @@ def _needs(values: Values) -> set[str]:
 
 def _begin(values: Values) -> Run:
     """Return theory alone for a run that will take a moment, theory and all networks for any other."""
-    theory = propagate_theory(
-        ACTIVATIONS[word(values, "activation")],
-        [_scheme(name, values) for name in _schemes(values)],
-        depth=whole(values, "depth"), width=_widths(values), batch=whole(values, "batch"),
-        sigma_b=real(values, "sigma_b"), knobs=_settings(values), input_scale=real(values, "input_scale"),
-        moments="moments" in _needs(values),
-    )  # fmt: skip
+    theory = _theory(
+        word(values, "activation"),
+        tuple(_settings(values).items()),
+        tuple((name, tuple(_scheme_settings(name, values).items())) for name in _schemes(values)),
+        _widths(values),
+        whole(values, "batch"),
+        real(values, "sigma_b"),
+        real(values, "input_scale"),
+        "moments" in _needs(values),
+    )
     layers = (len(_schemes(values)), 1, whole(values, "depth") + 1)
     unknown = np.full(layers, np.nan)
     nothing = Propagation(unknown, unknown, unknown[..., 1:], unknown, unknown)
     found = Run(nothing, theory, 0)
     return _further(values, found) if _part(values) == networks(values) else found
+
+
+@keep(entries=64)
+def _theory(
+    activation: str,
+    settings: tuple[tuple[str, float], ...],
+    schemes: tuple[tuple[str, tuple[tuple[str, float], ...]], ...],
+    widths: tuple[int, ...],
+    batch: int,
+    sigma_b: float,
+    input_scale: float,
+    moments: bool,
+) -> MeanField:
+    """Return what mean-field theory gives for all networks alike: seeds and what is drawn of it do not enter."""
+    return propagate_theory(
+        ACTIVATIONS[activation],
+        [SCHEMES[name].at(**dict(own)) for name, own in schemes],
+        depth=len(widths) - 1, width=widths, batch=batch, sigma_b=sigma_b, knobs=dict(settings),
+        input_scale=input_scale, moments=moments,
+    )  # fmt: skip
 
 
 def _further(values: Values, before: Run) -> Run:
@@ -504,33 +528,31 @@ def _figure(values: Values, found: Run) -> Figure:
         name: (quantity.measured(measured), _expected(values, quantity, theory))
         for name, quantity in shown.items()
     }
-    parts: list[Part] = []
     mean = {name: _over_networks(values, quantity, measured) for name, quantity in shown.items()}
     # Until the first network is drawn, names stand and float32 ends where theory has them.
     settled = mean if drawn else {name: predicted for name, (_, predicted) in quantities.items()}
-    for k, scheme in enumerate(names):
-        style = STYLES[scheme]
-        columns: Part = {}
-        for name, (rms, predicted) in quantities.items():
-            # Where a network has left even float64 there is no band: between two infinities nothing can be interpolated.
-            finite = np.isfinite(rms[k]).all(axis=0)
-            band = np.quantile(np.where(finite, rms[k], 1.0), (0.1, 0.9), axis=0)
-            below, above = np.where(finite, band, np.nan)
-            columns |= {
-                name: _visible(mean[name][k]),
-                f"{name}_low": _visible(below),
-                f"{name}_high": _visible(above),
-                f"{name}_theory": _visible(np.where(dotted, predicted[k], np.nan)),
-            }
-        parts.append(
-            {
-                "layer": layer,
-                "name": scheme,
-                "slot": np.int8(style.slot),
-                "dash": np.int8(style.dash),
-                **columns,
-            }
-        )
+    columns: dict[str, Array] = {}
+    for name, (sizes, predicted) in quantities.items():
+        # Where a network has left even float64 there is no band: between two infinities nothing can be interpolated.
+        finite = np.isfinite(sizes).all(axis=1)
+        band = np.quantile(np.where(finite[:, None], sizes, 1.0), (0.1, 0.9), axis=1)
+        below, above = np.where(finite, band, np.nan)
+        columns |= {
+            name: _visible(mean[name]),
+            f"{name}_low": _visible(below),
+            f"{name}_high": _visible(above),
+            f"{name}_theory": _visible(np.where(dotted, predicted, np.nan)),
+        }
+    parts: list[Part] = [
+        {
+            "layer": layer,
+            "name": scheme,
+            "slot": np.int8(STYLES[scheme].slot),
+            "dash": np.int8(STYLES[scheme].dash),
+            **{name: column[k] for name, column in columns.items()},
+        }
+        for k, scheme in enumerate(names)
+    ]
     nothing = rows(
         layer=[0], name="", slot=theme.MUTED, dash=0, y=low / 10, note="", label="", at=0, back=False,
         **{f"{q}{part}": low / 10 for q in quantities for part in ("", "_low", "_high", "_theory")},

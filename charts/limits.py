@@ -10,7 +10,7 @@ from core.knobs import CAPS, Knob, Value
 Limits = Mapping[str, int]  # kind of size, a key of CAPS → the most of it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Limited(Topic):
     """A topic that never leaves its knobs' ranges, whatever a link of the app or a dependent default asks for."""
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import NamedTuple
 
 import altair as alt
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 
 from charts import raster, theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
+from charts.once import once
 from charts.optimizers_averages import AVERAGES_KNOBS, averages_blocks, averages_shown
 from charts.optimizers_base import (
     CLEAR,
@@ -20,6 +21,7 @@ from charts.optimizers_base import (
     OWN,
     ROOMY,
     Method,
+    RunKey,
     complete,
     conditions,
     describe,
@@ -29,7 +31,8 @@ from charts.optimizers_base import (
     own,
     place,
     quadratic,
-    run,
+    run_keys,
+    run_of,
     settings,
     start_of,
     stated,
@@ -68,6 +71,7 @@ from core.knobs import Value, latex, number
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.quadratic import LinearTheory, gd_limit
 from core.schedules import SCHEDULES
+from core.second_order import Reference
 from core.surfaces import Stationary, Surface, rotate_start
 
 Array = np.ndarray
@@ -88,9 +92,9 @@ _MARKS = {
     "degenerate": "squares: neither",
 }
 _SHARED = 3  # conditions at most: noise or mini-batches, clipping, a schedule
-_SIDES: tuple[tuple[Literal["left", "right"], int], ...] = (("left", 8), ("right", -8))
 _ISOLINES = ((91, 9), (71, 5), (61, 3), (51, 2))  # grids and numbers of isolines, from fine to coarse
 _VERTICES = 1500  # more than this a visitor would wait for
+_LARGEST = 1600  # pixels of the widest column: half a one of them is as far as an isoline may be off
 _CROWD = 30  # from so many points on they are drawn small
 _LABELED = 40  # more names of points than this would cover the picture
 _DROP = 1e-14  # the loss panel ends this far below its start, and 100 times above it
@@ -177,12 +181,17 @@ def _click(point: Mapping[str, float], values: Values) -> dict[str, Value]:
 # The specification
 
 
+def _panel(width: int) -> tuple[int, int]:
+    """Return width and height of the picture of the surface, in pixels."""
+    left = width - 66 if width < NARROW else round((width - 214) * 0.62)
+    return left, min(430, max(260, round(left * _SHAPE)))
+
+
 @lru_cache(maxsize=32)
 def _spec(width: int) -> Spec:
     narrow = width < NARROW
-    left = width - 66 if narrow else round((width - 214) * 0.62)
+    left, tall = _panel(width)
     right = width - 158 if narrow else width - 214 - left
-    tall = min(430, max(260, round(left * _SHAPE)))
 
     scrub = alt.param(
         name="scrub",
@@ -190,13 +199,16 @@ def _spec(width: int) -> Spec:
         bind=alt.binding_range(min=0, max=100, step=1, name="Scrub through the run, % "),
     )
     passed = "datum.step <= ceil(scrub / 100 * datum.last)"
+    # A hidden row, of a run of no steps, stays in every view, or a scale without any row would lose its extent.
+    dotted = "!datum.border && datum.step % max(1, floor(datum.last / 80)) == 0"
     present = "datum.step == ceil(scrub / 100 * datum.last)"
-    # A hidden row stays in every view, or a scale without any row would lose its extent.
-    here = f"!datum.drawn || (!datum.border && {present})"
-    drawn_only = alt.condition("datum.drawn", alt.value(1), alt.value(0))
-    moving = alt.condition("datum.drawn && datum.step < datum.last", alt.value(1), alt.value(0))
-    x = alt.X("x:Q", title="x", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
-    y = alt.Y("y:Q", title="y", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
+    here = f"!datum.border && {present}"
+    drawn_only = alt.condition("datum.last", alt.value(1), alt.value(0))
+    moving = alt.condition("datum.step < datum.last", alt.value(1), alt.value(0))
+    falling = alt.condition("datum.step < datum.last && datum.downhill >= 0", alt.value(1), alt.value(0))
+    # Scale and axis of the lowest layer hold for all; names of fields would join its titles.
+    x, y, hue = alt.X("x:Q", title="x"), alt.Y("y:Q", title="y"), alt.Color("slot:O", legend=None)
+    scale, axis = alt.Scale(nice=False, zero=False), alt.Axis(grid=False)
     pick = alt.selection_point(
         name="start", fields=["u", "v"], nearest=True, on="click", empty=False, toggle=False
     )
@@ -204,36 +216,41 @@ def _spec(width: int) -> Spec:
     picture = (
         alt.Chart(named("raster"))
         .mark_image(aspect=False)
-        .encode(x=x, x2="x1:Q", y=y, y2="y1:Q", url="url:N")
+        .encode(
+            x=alt.X("x:Q", title="x", scale=scale, axis=axis),
+            x2="x1:Q",
+            y=alt.Y("y:Q", title="y", scale=scale, axis=axis),
+            y2="y1:Q",
+            url="url:N",
+        )
     )
     lines = (
         alt.Chart(named("isolines"))
-        .mark_line(strokeWidth=0.6, opacity=0.55)
-        .encode(x=x, y=y, detail="line:N", order="vertex:Q", color=theme.ink("muted"))
+        .mark_line(strokeWidth=0.6, opacity=0.55, order=False)
+        .encode(x=x, y=y, detail="line:N", color=theme.ink("muted"))
     )
     ghost = (
         alt.Chart(named("ghost_path"))
-        .mark_line(strokeWidth=1.4, opacity=0.6)
-        .encode(x=x, y=y, detail=["name:N", "piece:N"], order="order:Q", color=theme.ink("muted"))
+        .mark_line(strokeWidth=1.4, opacity=0.6, order=False)
+        .encode(x=x, y=y, detail=["name:N", "piece:N"], color=theme.ink("muted"))
     )
     path = (
         alt.Chart(named("path"))
         .transform_filter(passed)
-        .mark_line(strokeWidth=2, strokeJoin="round")
+        .mark_line(strokeWidth=2, strokeJoin="round", order=False)
         .encode(
             x=x,
             y=y,
             detail=["name:N", "piece:N"],
-            order="order:Q",
             color=theme.color(),
             strokeDash=theme.dash(),
         )
     )
     dots = (
         alt.Chart(named("path"))
-        .transform_filter(f"!datum.drawn || (datum.dot && {passed})")
+        .transform_filter(f"{dotted} && {passed}")
         .mark_point(filled=True, size=9)
-        .encode(x=x, y=y, color=theme.color(), opacity=drawn_only)
+        .encode(x=x, y=y, color=hue, opacity=drawn_only)
     )
     now = (
         alt.Chart(named("path"))
@@ -242,7 +259,7 @@ def _spec(width: int) -> Spec:
         .encode(
             x=x,
             y=y,
-            color=theme.color(),
+            color=hue,
             opacity=drawn_only,
             tooltip=[
                 alt.Tooltip("name:N", title="optimizer"),
@@ -252,53 +269,49 @@ def _spec(width: int) -> Spec:
             ],
         )
     )
-    # Angles come as they are in a panel of the usual shape; this one may be flatter.
+    # Angles come in tenths of a degree, as they are in a panel of the usual shape; this one may be flatter.
     flat = tall / left / _SHAPE
 
-    def turned(field: str) -> alt.Angle:
-        return alt.Angle(f"{field}:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360]))
+    def up(angle: str) -> str:
+        return f"cos(datum.{angle} * PI / 1800)"
 
-    def arrows(*angles: str) -> alt.Chart:
-        chart = alt.Chart(named("arrows")).transform_filter(f"!datum.drawn || {present}")
-        for angle in angles:
-            up = f"cos(datum.{angle} * PI / 180) * {flat}"
-            turn = f"atan2(sin(datum.{angle} * PI / 180), {up}) * 180 / PI"
-            chart = chart.transform_calculate(**{f"{angle}_here": turn})
-        return chart
+    def right_of(angle: str) -> str:
+        return f"sin(datum.{angle} * PI / 1800)"
 
+    def arrows(angle: str = "") -> alt.Chart:
+        chart = alt.Chart(named("path")).transform_filter(here)
+        turn = f"atan2({right_of(angle)}, {up(angle)} * {flat}) * 180 / PI"
+        return chart.transform_calculate(turn=turn) if angle else chart
+
+    turned = alt.Angle("turn:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360]))
+    aside = alt.expr(f"{right_of('downhill')} * {_ARROW * left}")
+    above = alt.expr(f"{up('downhill')} * {-_ARROW * tall / _SHAPE}")
     gradient = (
         arrows()
-        .mark_rule(strokeWidth=1.2, strokeDash=[3, 2])
-        .encode(x=x, y=y, x2="tip_x:Q", y2="tip_y:Q", color=theme.ink("ink"), opacity=moving)
+        .mark_rule(strokeWidth=1.2, strokeDash=[3, 2], x2Offset=aside, y2Offset=above)
+        .encode(x=x, y=y, x2="x:Q", y2="y:Q", color=theme.ink("ink"), opacity=falling)
     )
     gradient_tip = (
         arrows("downhill")
-        .mark_point(shape="triangle", filled=True, size=34)
-        .encode(
-            x=alt.X("tip_x:Q"),
-            y=alt.Y("tip_y:Q"),
-            angle=turned("downhill_here"),
-            color=theme.ink("ink"),
-            opacity=moving,
-        )
+        .mark_point(shape="triangle", filled=True, size=34, xOffset=aside, yOffset=above)
+        .encode(x=x, y=y, angle=turned, color=theme.ink("ink"), opacity=falling)
     )
-    step_ahead = arrows("ahead")
-    move = step_ahead.mark_rule(strokeWidth=2.6, clip=True).encode(
-        x=x, y=y, x2="next_x:Q", y2="next_y:Q", color=theme.color(), opacity=moving
+    move = (
+        arrows()
+        .mark_rule(strokeWidth=2.6, clip=True)
+        .encode(x=x, y=y, x2="next_x:Q", y2="next_y:Q", color=hue, opacity=moving)
     )
-    move_tip = step_ahead.mark_point(shape="triangle", filled=True, size=60, clip=True).encode(
-        x=alt.X("next_x:Q"),
-        y=alt.Y("next_y:Q"),
-        angle=turned("ahead_here"),
-        color=theme.color(),
-        opacity=moving,
+    move_tip = (
+        arrows("ahead")
+        .mark_point(shape="triangle", filled=True, size=60, clip=True)
+        .encode(x=alt.X("next_x:Q"), y=alt.Y("next_y:Q"), angle=turned, color=hue, opacity=moving)
     )
     # The ground's color around the letters, so that a path does not cross them out; a stroke has the color of its fill.
     exits = [
         alt.Chart(named("exits"))
         .mark_text(fontSize=theme.SMALL_SIZE, fontWeight=600, clip=False, filled=filled, strokeWidth=4)
         .encode(x=x, y=y, text="label:N", color=color)
-        for filled, color in ((False, theme.ink("paper")), (True, theme.color()))
+        for filled, color in ((False, theme.ink("paper")), (True, hue))
     ]
     start = (
         alt.Chart(named("start"))
@@ -328,9 +341,15 @@ def _spec(width: int) -> Spec:
     )
     point_names = [
         alt.Chart(named("points"))
-        .mark_text(align=align, dx=dx, dy=-8, fontSize=theme.SMALL_SIZE, filled=filled, strokeWidth=4)
-        .encode(x=x, y=alt.Y("name_y:Q"), text=f"{align}:N", color=theme.ink(use), opacity=theme.SHOWN)
-        for align, dx in _SIDES
+        .mark_text(
+            align=alt.expr("datum.outward ? 'left' : 'right'"),
+            dx=alt.expr("datum.outward ? 8 : -8"),
+            dy=-8,
+            fontSize=theme.SMALL_SIZE,
+            filled=filled,
+            strokeWidth=4,
+        )
+        .encode(x=x, y=alt.Y("name_y:Q"), text="point_name:N", color=theme.ink(use), opacity=theme.SHOWN)
         for filled, use in ((False, "paper"), (True, "ink"))
     ]
     # Side by side where there is room, else one above the other.
@@ -365,7 +384,7 @@ def _spec(width: int) -> Spec:
         .properties(width=left, height=tall, name="surface")
     )
 
-    step = alt.X(
+    first_step = alt.X(
         "step:Q",
         title="step",
         scale=alt.Scale(nice=False, zero=False),
@@ -377,11 +396,11 @@ def _spec(width: int) -> Spec:
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(tickCount=6, labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID, labelPadding=CLEAR),
     )
-    level = alt.Y("gap:Q", title=None)  # the scale and the axis of the first layer hold for all
+    step, level = alt.X("step:Q", title="step"), alt.Y("gap:Q", title=None)  # as the first layer has them
     curve_ghost = (
         alt.Chart(named("ghost_curve"))
         .mark_line(strokeWidth=1.4, opacity=0.6, clip=True)
-        .encode(x=step, y=gap, detail=["name:N", "piece:Q"], color=theme.ink("muted"))
+        .encode(x=first_step, y=gap, detail=["name:N", "piece:Q"], color=theme.ink("muted"))
     )
     curve = (
         alt.Chart(named("curve"))
@@ -395,12 +414,12 @@ def _spec(width: int) -> Spec:
     )
     marker = (
         alt.Chart(named("curve"))
-        .transform_filter(f"!datum.drawn || {present}")
+        .transform_filter(f"!datum.last || {present}")
         .mark_point(filled=True, size=70)
         .encode(
             x=step,
             y=level,
-            color=theme.color(),
+            color=hue,
             opacity=drawn_only,
             tooltip=[
                 alt.Tooltip("name:N", title="optimizer"),
@@ -412,7 +431,7 @@ def _spec(width: int) -> Spec:
     ends = (
         alt.Chart(named("ends"))
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
-        .encode(x=step, y=level, text="label:N", color=theme.color())
+        .encode(x=step, y=level, text="label:N", color=hue)
     )
     heading = (
         alt.Chart(named("titles"))
@@ -425,7 +444,7 @@ def _spec(width: int) -> Spec:
     )
     panels = [surface, loss]
     both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared").add_params(scrub), theme.config())
+    return once(assemble(both.resolve_scale(color="shared").add_params(scrub), theme.config()))
 
 
 # The run
@@ -448,58 +467,83 @@ def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.Da
     shade = raster.image(levels(161)[2])
     window = surface.window
     picture = rows(url=[shade], x=window[0], x1=window[1], y=window[2], y1=window[3])
+    within = 0.5 * np.array([window[1] - window[0], window[3] - window[2]]) / _panel(_LARGEST)
     for size, count in _ISOLINES:
-        x, y, line = raster.isolines(*levels(size), count)
+        x, y, line = raster.isolines(*levels(size), count, within)
         if len(x) <= _VERTICES:
             break
     if surface.box is not None:
         low, high = surface.box
         x, y = np.append(x, [low, high, high, low, low]), np.append(y, [low, low, high, high, low])
         line = np.append(line, np.full(5, line.max(initial=-1) + 1))
-    isolines = pd.DataFrame(
-        {
-            "x": np.float32(x),
-            "y": np.float32(y),
-            "line": np.int16(line),
-            "vertex": np.arange(len(x), dtype=np.int16),
-        }
-    )
-    return picture, isolines
+    if not len(x):
+        x, y, line = np.mean(window[:2], keepdims=True), np.mean(window[2:], keepdims=True), np.zeros(1, int)
+    return picture, rows(x=np.float32(x), y=np.float32(y), line=_short(line))
 
 
-def _path_rows(method: Method, result: Descent, surface: Surface, steps: int) -> tuple[Part, Part]:
-    """Cut a path at the window: its rows, and a row for the first place where it leaves."""
+def _short(numbers: Array) -> Array:
+    """Return whole numbers from 0 on in as few bytes as hold them."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
+
+
+class _Drawn(NamedTuple):
+    """What one run puts into the figure, as rows of its data sets; None where there is nothing to draw.
+
+    ``end`` is the label of its curve and the height it stands at.
+    """
+
+    path: Part | None
+    exit: Part | None
+    curve: Part | None
+    end: tuple[str, float]
+    theory: Array | None
+
+
+@keep(entries=256)
+def _drawn(key: RunKey, label: str, style: theme.Style) -> _Drawn:
+    """Draw one run: it stays as it is while the others move."""
+    result, values = run_of(key), dict(key[2])
+    surface, steps = surface_of(values), whole(values, "steps")
+    path, exit_ = _path_rows(label, style, result, surface, steps)
+    curve, end = _curve_rows(label, style, result, surface, steps)
+    return _Drawn(path, exit_, curve, end, _exact(key))
+
+
+def _path_rows(
+    label: str, style: theme.Style, result: Descent, surface: Surface, steps: int
+) -> tuple[Part | None, Part | None]:
+    """Cut a path at the window: its rows, with the next step and the way down, and a row for the first exit."""
     points, step, piece, border = raster.clip_path(result.path, surface.window)
-    style = method.style
-    every = max(1, steps // 80)
+    if not len(points):
+        return None, None
     path: Part = {
         "x": points[:, 0],
         "y": points[:, 1],
-        "step": step.astype(np.int16),
-        "piece": piece.astype(np.int16),
-        "order": np.arange(len(step), dtype=np.int16),
+        **_arrows(points, step, border, result, surface.window),
+        "step": _short(step),
+        "piece": _short(piece),
         "border": border,
-        "dot": ~border & (step % every == 0),
-        "drawn": True,
-        "name": method.label,
+        "name": label,
         "slot": np.int8(style.slot),
         "dash": np.int8(style.dash),
-        "last": np.int16(steps),
+        "last": _short(np.array(steps)),
     }
     # A border point is an exit where a piece ends; where a piece begins, the path comes in.
     first = np.flatnonzero(border & np.append(np.diff(piece) != 0, True))[:1]
-    exits: Part = {
+    if not len(first):
+        return path, None
+    exit_: Part = {
         "x": points[first, 0],
         "y": points[first, 1],
         "label": np.array([f"× {step[i]}" for i in first], str),
         "slot": np.int8(style.slot),
     }
-    return path, exits
+    return path, exit_
 
 
-def _apart(exits: pd.DataFrame, window: tuple[float, float, float, float]) -> pd.DataFrame:
+def _apart(exits: Part, window: tuple[float, float, float, float]) -> Part:
     """Move the marks of paths that leave through the same border apart along it."""
-    x, y = exits["x"].to_numpy(float, copy=True), exits["y"].to_numpy(float, copy=True)
+    x, y = np.array(exits["x"], float), np.array(exits["y"], float)
     for along, across, low, high, gap, borders in (
         (x, y, *window[:2], 0.075, window[2:]),
         (y, x, *window[2:], 0.05, window[:2]),
@@ -507,37 +551,34 @@ def _apart(exits: pd.DataFrame, window: tuple[float, float, float, float]) -> pd
         for border in borders:
             there = np.flatnonzero(across == border)
             along[there] = spread(along[there], gap * (high - low), low, high)
-    return exits.assign(x=x, y=y)
+    return {**exits, "x": x, "y": y}
 
 
-def _arrow_rows(method: Method, result: Descent, surface: Surface, steps: int) -> Part:
-    """Return the arrows at every place of the scrubber where the path is inside the window, as screens need them."""
-    places = np.unique(np.ceil(np.arange(101) / 100 * steps).astype(int))
-    low, high = np.reshape(surface.window, (2, 2)).T
+def _arrows(points: Array, step: Array, border: Array, result: Descent, window: raster.Window) -> Part:
+    """Return where the steps from the points of a path lead, and the angles of the arrows, as a screen needs them."""
+    low, high = np.reshape(window, (2, 2)).T
     span = (high - low) * [1, 1 / _SHAPE]  # x and y in units of the panel's width
     with np.errstate(over="ignore", invalid="ignore"):
-        here = result.path[places]
-        places = places[((here >= low) & (here <= high)).all(axis=1)]
-        here, ahead = result.path[places], result.path[np.minimum(places + 1, steps)]
-        ahead = np.where(np.isfinite(ahead), ahead, here)
-        slope = -result.gradient[places] / np.abs(result.gradient[places]).max(axis=1, keepdims=True)
-        slope = np.nan_to_num(slope / span)
-        size = np.hypot(*slope.T)[:, None]
-        tip = here + _ARROW * np.where(size > 0, slope / np.where(size > 0, size, 1), 0) * span
-        move = np.nan_to_num((ahead - here) / span)
+        ahead = result.path[np.minimum(step + 1, len(result.path) - 1)]
+        ahead = np.where(np.isfinite(ahead) & ~border[:, None], ahead, points)
+        slope = -result.gradient[step] / np.abs(result.gradient[step]).max(axis=1, keepdims=True)
+        slope, move = np.nan_to_num(slope / span), np.nan_to_num((ahead - points) / span)
     # A step out of the picture ends at its border.
-    far = raster.shorten(here, ahead, surface.window)
+    far = raster.shorten(points, ahead, window).astype(np.float32)
+    level = (slope == 0).all(axis=1)  # no way down
     return {
-        **{"x": np.float32(here[:, 0]), "y": np.float32(here[:, 1])},
-        **{"tip_x": np.float32(tip[:, 0]), "tip_y": np.float32(tip[:, 1])},
-        **{"next_x": np.float32(far[:, 0]), "next_y": np.float32(far[:, 1])},
-        "downhill": np.float32(np.degrees(np.arctan2(slope[:, 0], slope[:, 1]))),
-        "ahead": np.float32(np.degrees(np.arctan2(move[:, 0], move[:, 1]))),
-        "step": places.astype(np.int16),
-        "last": np.int16(steps),
-        "slot": np.int8(method.style.slot),
-        "drawn": True,
+        "next_x": far[:, 0],
+        "next_y": far[:, 1],
+        "downhill": np.where(level, np.int16(-1), _tenths(slope)),
+        "ahead": _tenths(move),
     }
+
+
+def _tenths(ways: Array) -> Array:
+    """Return the angles of vectors (n, 2), clockwise from upward, in tenths of a degree from 0 on."""
+    degrees = np.degrees(np.arctan2(ways[:, 0], ways[:, 1]))
+    tenths: Array = np.round(10 * degrees).astype(np.int16) % np.int16(3600)
+    return tenths
 
 
 def _height(result: Descent, surface: Surface) -> Array:
@@ -548,104 +589,115 @@ def _height(result: Descent, surface: Surface) -> Array:
     return result.value - surface.infimum
 
 
-def _curves(results: Mapping[str, Descent], surface: Surface, values: Values) -> dict[str, pd.DataFrame]:
-    """Return what the right panel draws: the curves, down to where log axes end, and their names at the ends."""
-    steps = whole(values, "steps")
-    shown = methods(values)
-    heights = {name: _height(result, surface) for name, result in results.items()}
-    begin = next((float(h[0]) for h in heights.values()), 1.0)
+def _curve_rows(
+    label: str, style: theme.Style, result: Descent, surface: Surface, steps: int
+) -> tuple[Part | None, tuple[str, float]]:
+    """Return a curve of the right panel, down to where its log axis ends, and its name at the end with the height."""
+    height = _height(result, surface)
+    begin = float(height[0])
     begin = begin if np.isfinite(begin) and begin > 0 else 1.0
-    low, high = begin * _DROP, begin * 100
-    parts: list[Part] = []
-    ends: list[tuple[str, int, float]] = []
-    for name, height in heights.items():
-        drawn = np.flatnonzero(np.isfinite(height) & (height >= low) & (height <= high))
-        if not len(drawn):
-            continue
-        style, gap = shown[name].style, height[drawn]
-        parts.append(
-            {
-                "step": drawn.astype(np.int16),
-                "gap": gap,
-                "piece": np.cumsum(np.diff(drawn, prepend=drawn[0]) > 1).astype(np.int16),
-                "name": name,
-                "slot": np.int8(style.slot),
-                "dash": np.int8(style.dash),
-                "last": np.int16(steps),
-                "drawn": True,
-            }
-        )
-        last = int(drawn[-1])
-        # An arrow says that the run goes on beyond the panel, and from which step.
-        end = int(results[name].diverged_at)
-        beyond = len(height) > last + 1 and height[last + 1] > gap[-1]
-        sign = f"∞{end}" if end == last + 1 else f"{'↑' if beyond else '↓'}{last}"
-        label = name if last == steps else f"{name} {sign}"
-        ends.append((label, style.slot, float(gap[-1])))
-    if not parts:
-        empty = rows(
-            step=[0, steps],
-            gap=begin,
-            piece=[0, 1],
-            name="",
-            slot=theme.MUTED,
-            dash=0,
-            last=steps,
-            drawn=False,
-            label="",
-        )
-        return {"curve": empty, "ends": empty}
-    hidden: Part = {**parts[0], **{k: np.asarray(parts[0][k])[:1] for k in ("step", "gap", "piece")}}
-    curve = rows(*parts, {**hidden, "name": "", "drawn": False})
-    bottom, top = float(np.log10(curve["gap"].min())), float(np.log10(curve["gap"].max()))
-    placed = spread(np.log10([gap for _, _, gap in ends]), 0.052 * max(top - bottom, 0.5), bottom, top)
-    return {
-        "curve": curve,
-        "ends": rows(
-            step=np.full(len(ends), steps),
-            gap=10.0**placed,
-            label=[label for label, _, _ in ends],
-            slot=[slot for _, slot, _ in ends],
-        ),
+    step = np.flatnonzero(np.isfinite(height) & (height >= begin * _DROP) & (height <= begin * 100))
+    if not len(step):
+        return None, ("", begin)
+    gap = height[step]
+    curve: Part = {
+        "step": _short(step),
+        "gap": gap,
+        "piece": _short(np.cumsum(np.diff(step, prepend=step[0]) > 1)),
+        "name": label,
+        "slot": np.int8(style.slot),
+        "dash": np.int8(style.dash),
+        "last": _short(np.array(steps)),
     }
+    last, end = int(step[-1]), int(result.diverged_at)
+    # An arrow says that the run goes on beyond the panel, and from which step.
+    beyond = len(height) > last + 1 and height[last + 1] > gap[-1]
+    sign = f"∞{end}" if end == last + 1 else f"{'↑' if beyond else '↓'}{last}"
+    return curve, (label if last == steps else f"{label} {sign}", float(gap[-1]))
+
+
+class _Panel(NamedTuple):
+    """The right panel: its data sets, the ends of its axis, and the names at the ends of its curves."""
+
+    curve: pd.DataFrame
+    ends: pd.DataFrame
+    low: float
+    high: float
+    labels: tuple[str, ...]
+
+
+def _curves(drawn: Sequence[tuple[theme.Style, _Drawn]], steps: int) -> _Panel:
+    """Put the curves of all runs into one panel."""
+    found = [(style, each, each.curve) for style, each in drawn if each.curve is not None]
+    if not found:
+        begin = drawn[0][1].end[1] if drawn else 1.0
+        empty = rows(
+            step=np.array([0, steps]), gap=begin, piece=np.array([0, 1]), name="", slot=theme.MUTED, dash=0,
+            last=0,
+        )  # fmt: skip
+        ends = rows(step=np.array([0, steps]), gap=begin, label="", slot=theme.MUTED)
+        return _Panel(empty, ends, begin, begin, ())
+    first = found[0][2]
+    hidden: Part = {**first, **{k: np.asarray(first[k])[:1] for k in ("step", "gap", "piece")}}
+    gaps = [np.asarray(curve["gap"]) for _, _, curve in found]
+    low, high = float(min(gap.min() for gap in gaps)), float(max(gap.max() for gap in gaps))
+    bottom, top = float(np.log10(low)), float(np.log10(high))
+    placed = spread(
+        np.log10([each.end[1] for _, each, _ in found]), 0.052 * max(top - bottom, 0.5), bottom, top
+    )
+    labels = tuple(each.end[0] for _, each, _ in found)
+    return _Panel(
+        rows(*(curve for _, _, curve in found), {**hidden, "name": "", "last": np.uint8(0)}),
+        rows(
+            step=np.full(len(found), steps, np.int16),
+            gap=10.0**placed,
+            label=labels,
+            slot=np.array([style.slot for style, _, _ in found], np.int8),
+        ),
+        low,
+        high,
+        labels,
+    )
 
 
 def _theory(method: Method) -> LinearTheory | None:
     """Return the closed forms of a method, which decay and dampening spoil."""
-    knobs = method.settings
+    return _linear(method.entry, method.settings)
+
+
+def _linear(entry: Optimizer | Reference, knobs: Mapping[str, float | bool]) -> LinearTheory | None:
     plain = not knobs.get("weight_decay") and not knobs.get("dampening") and knobs.get("momentum", 0.0) < 1
-    entry = method.entry
     return entry.linear if plain and isinstance(entry, Optimizer) else None
 
 
-def _exact(values: Values, results: Mapping[str, Descent]) -> dict[str, Array]:
-    """Return the closed-form loss at every step, for the rules and surfaces that have one."""
-    bowl = quadratic(values)
-    if bowl is None or surface_of(values).infimum is None or conditions(values):
-        return {}
-    steps = whole(values, "steps")
+def _exact(key: RunKey) -> Array | None:
+    """Return the closed-form loss of a run at every step, for the rules and surfaces that have one."""
+    name, knobs, shared = key
+    values = dict(shared)
+    bowl, theory = quadratic(values), _linear(METHODS[name], dict(knobs))
+    if bowl is None or theory is None or surface_of(values).infimum is None or conditions(values):
+        return None
     along = (start_of(values) - bowl.center) @ bowl.eigenvectors
-    exact = {}
-    for label, method in methods(values).items():
-        theory = _theory(method)
-        if theory is not None:
-            path = theory.path(bowl.eigenvalues, along, steps, method.settings)
-            with np.errstate(over="ignore"):
-                exact[label] = 0.5 * (path**2 @ bowl.eigenvalues)
+    path = theory.path(bowl.eigenvalues, along, whole(values, "steps"), dict(knobs))
+    with np.errstate(over="ignore"):
+        exact: Array = 0.5 * (path**2 @ bowl.eigenvalues)
     return exact
 
 
-def _theory_rows(exact: Mapping[str, Array], curve: pd.DataFrame) -> pd.DataFrame:
+def _theory_rows(exact: Mapping[str, Array], panel: _Panel) -> pd.DataFrame:
     """Keep the closed form where the panel shows the run it belongs to."""
-    low, high = curve["gap"].min() * 0.5, curve["gap"].max() * 2
+    low, high = panel.low * 0.5, panel.high * 2
     parts: list[Part] = []
     for gap in exact.values():
         kept = np.isfinite(gap) & (gap >= low) & (gap <= high)
         # Some thirty dots a line keep the run visible below its theory.
         kept &= np.arange(len(gap)) % max(1, len(gap) // 30) == 0
-        parts.append({"step": np.flatnonzero(kept).astype(np.int16), "gap": gap[kept], "shown": True})
-    parts = [part for part in parts if len(part["gap"])]  # type: ignore[arg-type]
-    return rows(*parts) if parts else rows(step=[0], gap=[float(curve["gap"].iloc[0])], shown=False)
+        step = np.flatnonzero(kept)
+        if len(step):
+            parts.append({"step": _short(step), "gap": gap[kept], "shown": True})
+    return (
+        rows(*parts) if parts else rows(step=[0], gap=float(np.asarray(panel.curve["gap"])[0]), shown=False)
+    )
 
 
 # The figure and its words
@@ -804,8 +856,14 @@ def _free_places(
     return found
 
 
-def _points(surface: Surface, every: bool) -> pd.DataFrame:
-    """Return the listed minima inside the window, or all stationary points with what they are and their height."""
+@keep(entries=64)
+def _points(key: tuple[tuple[str, Value], ...], every: bool) -> tuple[pd.DataFrame, frozenset[str]]:
+    """Return the listed minima inside the window, or all stationary points with what they are and their height.
+
+    Returns:
+        their rows, and the kinds among them.
+    """
+    surface = surface_of(dict(key))
     low_x, high_x, low_y, high_y = surface.window
     found = [
         p
@@ -814,46 +872,33 @@ def _points(surface: Surface, every: bool) -> pd.DataFrame:
     ]
     if not found:
         center = ((low_x + high_x) / 2, (low_y + high_y) / 2)
-        return rows(
-            x=[center[0]],
-            y=[center[1]],
-            value=0.0,
-            kind="minimum",
-            angle=45,
-            size=24,
-            name_y=center[1],
-            label="",
-            left="",
-            right="",
-            shown=False,
-        )
+        hidden = rows(
+            x=[center[0]], y=center[1], value=0.0, kind="minimum", angle=np.int8(45), size=np.int8(24),
+            name_y=center[1], label="", point_name="", outward=True, shown=False,
+        )  # fmt: skip
+        return hidden, frozenset()
     labels = [("global " if p.is_global else "local " if p.kind == "minimum" else "") + p.kind for p in found]
     named_ = every and len(found) <= _LABELED
     names = [f"{p.kind} {number(p.value)}" if named_ else "" for p in found]
     places = _free_places(found, names, surface) if named_ else [(True, p.point[1]) for p in found]
-    return rows(
+    drawn = rows(
         x=[p.point[0] for p in found],
         y=[p.point[1] for p in found],
         value=[p.value for p in found],
         kind=[p.kind for p in found],
-        size=90 if len(found) < _CROWD else 36,
+        size=np.int8(90 if len(found) < _CROWD else 36),
         name_y=[height for _, height in places],
-        angle=[45 if p.kind == "minimum" else 0 for p in found],
+        angle=np.array([45 if p.kind == "minimum" else 0 for p in found], np.int8),
         label=labels,
-        left=[name if right else "" for name, (right, _) in zip(names, places, strict=True)],
-        right=["" if right else name for name, (right, _) in zip(names, places, strict=True)],
+        point_name=names,
+        outward=[right for right, _ in places],
         shown=True,
     )
+    return drawn, frozenset(p.kind for p in found)
 
 
-def _hidden(like: Part, nothing: pd.DataFrame) -> Part:
-    """Return a row that draws nothing, of the types of a part."""
-    return {name: np.asarray(nothing[name].iloc[:1]).astype(np.asarray(like[name]).dtype) for name in like}
-
-
-def _key(start: bool, points: pd.DataFrame, exits: bool, ends: str, exact: bool) -> str:
+def _key(start: bool, kinds: frozenset[str], exits: bool, ends: str, exact: bool) -> str:
     """Say what the marks mean, of those that the picture has; ``ends`` holds the names at the ends of the curves."""
-    kinds = set(points["kind"][points["shown"]])
     said = [name for kind, name in _MARKS.items() if kind in kinds]
     parts = [
         "Ring: start." if start else "",
@@ -869,61 +914,105 @@ def _key(start: bool, points: pd.DataFrame, exits: bool, ends: str, exact: bool)
     return " ".join(filter(None, parts))
 
 
-def _figure(values: Values, results: Mapping[str, Descent], exact: Mapping[str, Array]) -> Figure:
+def _with_hidden(parts: Sequence[Part], hidden: Part) -> pd.DataFrame:
+    """Put rows one below the other, and below them one that draws nothing: a data set is never empty."""
+    one = {name: np.array([value]) for name, value in hidden.items()}
+    if not parts:
+        return rows(one)
+    first = parts[0]
+    typed = {name: one[name].astype(np.asarray(first[name]).dtype) for name in first if name != "name"}
+    return rows(*parts, {name: typed.get(name, hidden[name]) for name in first})
+
+
+def _figure(values: Values, shown: Mapping[str, Method], drawn: Mapping[str, _Drawn]) -> Figure:
     surface = surface_of(values)
-    steps = whole(values, "steps")
-    picture, isolines = _background(surface_key(values))
-    shown = methods(values)
-    pieces = [_path_rows(shown[name], result, surface, steps) for name, result in results.items()]
-    arrows = [_arrow_rows(shown[name], result, surface, steps) for name, result in results.items()]
-    arrows = [part for part in arrows if len(part["x"])]  # type: ignore[arg-type]
+    window, steps, key = surface.window, whole(values, "steps"), surface_key(values)
+    picture, isolines = _background(key)
+    points, kinds = _points(key, bool(values["points"]))
     x, y = real(values, "start_x"), real(values, "start_y")
-    paths = [path for path, _ in pieces if len(path["x"])]  # type: ignore[arg-type]
-    exits = [exit_ for _, exit_ in pieces if len(exit_["x"])]  # type: ignore[arg-type]
-    # Every data set must be there: where there is nothing to draw, it holds one row that draws nothing.
-    center = ((surface.window[0] + surface.window[1]) / 2, (surface.window[2] + surface.window[3]) / 2)
-    nothing = rows(
-        x=[center[0]], y=[center[1]], step=-1, piece=0, order=0, border=True, dot=False, name="", slot=theme.MUTED,
-        drawn=False, dash=0, last=steps, label="", line=0, vertex=0, shown=False,
-        next_x=center[0], next_y=center[1], tip_x=center[0], tip_y=center[1], downhill=0.0, ahead=0.0,
-    )  # fmt: skip
-    curves, shared = _curves(results, surface, values), conditions(values)
-    window = surface.window
+    exits = [each.exit for each in drawn.values() if each.exit is not None]
+    exact = {label: each.theory for label, each in drawn.items() if each.theory is not None}
+    panel = _curves([(shown[label].style, each) for label, each in drawn.items()], steps)
+    center = {"x": (window[0] + window[1]) / 2, "y": (window[2] + window[3]) / 2}
+    muted = np.int8(theme.MUTED)
     start_inside = window[0] <= x <= window[1] and window[2] <= y <= window[3]
-    panel = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
+    shared = conditions(values)
+    title = "f − f*, log scale" if surface.infimum is not None else "‖∇f‖, log scale (f has no minimum)"
     marked = " All listed stationary points are marked." if values["points"] else ""
-    points = _points(surface, bool(values["points"]))
     listed = "; ".join(describe(method) for method in shown.values()) or "No optimizer"
+    path = _with_hidden(
+        [each.path for each in drawn.values() if each.path is not None],
+        {
+            **center,
+            "next_x": center["x"],
+            "next_y": center["y"],
+            "downhill": 0,
+            "ahead": 0,
+            "step": 0,
+            "piece": 0,
+            "border": False,
+            "name": "",
+            "slot": muted,
+            "dash": np.int8(0),
+            "last": 0,
+        },
+    )
     return Figure(
         name="optimizers/trajectories",
         build=_spec,
         data={
             "raster": picture,
-            "isolines": isolines if len(isolines) else nothing,
-            "path": rows(*paths, _hidden(paths[0], nothing)) if paths else nothing,
-            "arrows": rows(*arrows, _hidden(arrows[0], nothing)) if arrows else nothing,
-            "exits": _apart(rows(*exits), surface.window) if exits else nothing,
-            "start": rows(x=[x], y=[y], shown=True) if start_inside else nothing,
+            "isolines": isolines,
+            "path": path,
+            "exits": rows(_apart(_below(exits), window))
+            if exits
+            else rows(x=[center["x"]], y=center["y"], label="", slot=muted),
+            "start": rows(x=[x], y=y, shown=True) if start_inside else rows(**center, shown=[False]),
             "points": points,
-            "theory": _theory_rows(exact, curves["curve"]),
-            "titles": rows(
-                text=[panel, "; ".join(shared), *shared[::-1], *[""] * (_SHARED - len(shared))],
-                panel=["right", "left", *(f"left{k}" for k in range(_SHARED))],
-            ),
-            **curves,
+            "theory": _theory_rows(exact, panel),
+            "titles": _titles(title, tuple(shared)),
+            "curve": panel.curve,
+            "ends": panel.ends,
+            "ghost_path": _first(path, ("x", "y", "piece", "name")),
+            "ghost_curve": _first(panel.curve, ("step", "gap", "piece", "name")),
         },
         title=f"Paths on {surface.name}",
         caption=(
             f"{place(values)}; {steps} steps. {listed}. {stated(values)}{marked} "
             "Rates chosen for this picture, not tuned fairly."
         ),
-        key=_key(start_inside, points, bool(exits), "".join(curves["ends"]["label"]), bool(exact)),
+        key=_key(start_inside, kinds, bool(exits), "".join(panel.labels), bool(exact)),
         hint="Click the surface to move the start. Scrubbing takes the big dots back along the runs, with the next step as an "
         "arrow and the direction of −g as a dashed one. Fair, below, tunes the rates.",
         play=True,
         alt="Left: paths of the chosen optimizers over a loss surface. Right: how far above the minimum they are.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},
         click="start",
+    )
+
+
+def _first(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return what a line needs of the first row: alone it draws nothing, and it keeps the scales as they are."""
+    cells = {name: np.asarray(frame[name].array[:1]) for name in names}
+    return rows(**{name: cell.astype(str) if cell.dtype == object else cell for name, cell in cells.items()})
+
+
+def _below(parts: Sequence[Part]) -> Part:
+    """Put the columns of several parts one below the other."""
+    return {
+        name: np.concatenate(
+            [np.broadcast_to(np.asarray(part[name]), np.asarray(part["x"]).shape) for part in parts]
+        )
+        for name in parts[0]
+    }
+
+
+@keep(entries=64)
+def _titles(panel: str, shared: tuple[str, ...]) -> pd.DataFrame:
+    """Return what stands above the panels: side by side, and line by line from below."""
+    return rows(
+        text=[panel, "; ".join(shared), *shared[::-1], *[""] * (_SHARED - len(shared))],
+        panel=["right", "left", *(f"left{k}" for k in range(_SHARED))],
     )
 
 
@@ -979,16 +1068,20 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
 
 def make(values: Values) -> View:
     """Run the chosen optimizers and draw them."""
-    results = run(values)
-    exact = _exact(values, results)
-    surface = surface_of(values)
+    shown, keys = methods(values), run_keys(values)
+    drawn = {label: _drawn(key, label, shown[label].style) for label, key in keys.items()}
     return View(
-        figure=_figure(values, results, exact),
-        say=lambda: Words(
-            _reading(results, exact, values), _why(values, results), _events(results, surface, values)
-        ),
+        figure=_figure(values, shown, drawn),
+        say=lambda: _words(values, {label: run_of(key) for label, key in keys.items()}, drawn),
         tabs=tuple(section.tab(values) for section in SECTIONS),
         programs=lambda: programs(values) if has_text(values) else (),
+    )
+
+
+def _words(values: Values, results: Mapping[str, Descent], drawn: Mapping[str, _Drawn]) -> Words:
+    exact = {label: each.theory for label, each in drawn.items() if each.theory is not None}
+    return Words(
+        _reading(results, exact, values), _why(values, results), _events(results, surface_of(values), values)
     )
 
 

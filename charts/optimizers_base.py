@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class Method(NamedTuple):
         return self.build(**{**self.settings, **changes})
 
 
+@lru_cache(maxsize=512)
 def own(optimizer: str, knob: str) -> str:
     """Name an optimizer's own knob: ``adam_lr``, ``l_bfgs_lr``."""
     return f"{re.sub('[^a-z0-9]+', '_', optimizer.lower())}_{knob}"
@@ -85,10 +87,19 @@ _TOP = max(s.window[3] for s in SURFACES.values())
 
 def suggested(optimizer: str, surface: Surface) -> float:
     """Return the learning rate that a method starts with on a surface."""
+    return _suggested(optimizer, *_scale(surface))
+
+
+def _scale(surface: Surface) -> tuple[float, float]:
+    """Return what learning rates hang on: a rate at which gradient descent works, and the window's width."""
+    return surface.rate, surface.window[1] - surface.window[0]
+
+
+def _suggested(optimizer: str, rate: float, width: float) -> float:
     entry = METHODS[optimizer]
     if isinstance(entry, Reference):
         return next(float(knob.default) for knob in entry.knobs if knob.name == "lr")  # type: ignore[arg-type]
-    return suggested_lr(entry, surface.rate, surface.window[1] - surface.window[0])
+    return suggested_lr(entry, rate, width)
 
 
 def _twin_knobs() -> dict[str, Knob]:
@@ -180,7 +191,12 @@ def _knobs() -> dict[str, Knob]:
 
 
 KNOBS: Mapping[str, Knob] = _knobs()
-_RUN = tuple(name for name in KNOBS if name not in ("edit", "points"))
+
+
+@lru_cache(maxsize=64)
+def _rates(rate: float, width: float) -> Mapping[str, Value]:
+    """Return the learning rates that all methods start with, by knob; ``suggested`` looks at no more of a surface."""
+    return MappingProxyType({own(name, "lr"): _suggested(name, rate, width) for name in METHODS})
 
 
 def complete(given: Values) -> dict[str, Value]:
@@ -189,7 +205,7 @@ def complete(given: Values) -> dict[str, Value]:
     start = surface.starts[0]
     picked = given.get("optimizers", DEFAULT)
     assert isinstance(picked, tuple)
-    rates = {own(name, "lr"): suggested(name, surface) for name in METHODS}
+    rates = _rates(*_scale(surface))
     twin = str(given.get("twin", NONE))
     again: dict[str, Value] = {}
     if twin != NONE:
@@ -299,27 +315,56 @@ def factors(values: Values) -> Array:
     return np.asarray(schedule.factor(np.arange(steps), steps, **knobs))
 
 
-@keep(entries=16)
-def _run(items: tuple[tuple[str, Value], ...], keep_state: bool) -> Mapping[str, Descent]:
-    values = dict(items)
+# What a run hangs on beside its method: what all of them meet.
+_SHARED = (
+    "start_x", "start_y", "steps", "noise", "batch_size", "seed", "clip", "clip_at", "convention", "schedule",
+)  # fmt: skip
+
+RunKey = tuple[str, tuple[tuple[str, float | bool], ...], tuple[tuple[str, Value], ...]]
+
+
+def run_keys(values: Values) -> dict[str, RunKey]:
+    """Return, for every method of the picture, what its run hangs on: label → (name, its settings, what all share).
+
+    A key of caches: to move the rate of one method leaves those of the others as they are.
+    """
+    schedule = (f"schedule_{knob.name}" for knob in SCHEDULES[word(values, "schedule")].knobs)
+    shared = (*surface_key(values), *((name, values[name]) for name in (*_SHARED, *schedule)))
+    return {
+        label: (method.entry.name, tuple(method.settings.items()), shared)
+        for label, method in methods(values).items()
+    }
+
+
+@keep(entries=256)
+def run_of(key: RunKey, keep_state: bool = False) -> Descent:
+    """Let one method descend from the start.
+
+    Args:
+        key: what the run hangs on, of ``run_keys``.
+        keep_state: also return the method's states.
+
+    Returns:
+        a ``Descent`` with a path (steps+1, 2).
+    """
+    name, knobs, shared = key
+    values = dict(shared)
+    entry, chosen = METHODS[name], dict(knobs)
+    method = Method(name, entry, chosen, _builder(entry, values), STYLES[name])
     surface, problem, clip = surface_of(values), given_problem(values), word(values, "clip")
-    drawn = isinstance(problem, Noisy)
     constant = word(values, "schedule") == "constant"
-    found = {}
-    for label, method in methods(values).items():
-        found[label] = descend(
-            problem,
-            method.rule() if constant else scheduled(method.rule, method.settings["lr"], factors(values)),
-            start_of(values),
-            whole(values, "steps"),
-            keep_state=keep_state,
-            # A generator of its own for each, from one seed: all methods meet the same noise.
-            rng=np.random.default_rng(whole(values, "seed")) if drawn else None,
-            clip_norm=real(values, "clip_at") if clip == "norm" else None,
-            clip_value=real(values, "clip_at") if clip == "value" else None,
-            project=surface.project if surface.box is not None else None,
-        )
-    return found
+    return descend(
+        problem,
+        method.rule() if constant else scheduled(method.rule, chosen["lr"], factors(values)),
+        start_of(values),
+        whole(values, "steps"),
+        keep_state=keep_state,
+        # A generator of its own for each, from one seed: all methods meet the same noise.
+        rng=np.random.default_rng(whole(values, "seed")) if isinstance(problem, Noisy) else None,
+        clip_norm=real(values, "clip_at") if clip == "norm" else None,
+        clip_value=real(values, "clip_at") if clip == "value" else None,
+        project=surface.project if surface.box is not None else None,
+    )
 
 
 def run(values: Values, keep_state: bool = False) -> Mapping[str, Descent]:
@@ -328,7 +373,7 @@ def run(values: Values, keep_state: bool = False) -> Mapping[str, Descent]:
     Returns:
         label → ``Descent`` with paths (steps+1, 2), with states if ``keep_state``.
     """
-    return _run(tuple((name, values[name]) for name in _RUN), keep_state)
+    return {label: run_of(key, keep_state) for label, key in run_keys(values).items()}
 
 
 class Quadratic(NamedTuple):
@@ -341,7 +386,12 @@ class Quadratic(NamedTuple):
 
 def quadratic(values: Values) -> Quadratic | None:
     """Recognize a quadratic: one Hessian all over the window, and gradients that follow from it, as no kink lets them."""
-    surface, knobs = surface_of(values), surface_settings(values)
+    return _quadratic(surface_key(values))
+
+
+@keep(entries=64)
+def _quadratic(key: tuple[tuple[str, Value], ...]) -> Quadratic | None:
+    surface, knobs = surface_of(dict(key)), surface_settings(dict(key))
     window = surface.window
     if not surface.stationary:
         return None

@@ -9,6 +9,7 @@ when something is printed; for a PNG without a ground also NumPy.
 """
 
 import base64
+import contextlib
 import io
 import json
 import math
@@ -482,7 +483,8 @@ def main() -> None:
         os.nice(10)
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else is printed stays out of the answers
-    renderer()
+    with contextlib.suppress(Exception):  # every request meets it again, and is answered with it
+        renderer()  # while the app makes the first sheet
     with open(answers, "wb") as target:
         serve(sys.stdin.buffer, target)
 

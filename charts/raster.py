@@ -45,6 +45,9 @@ def depth(values: Array, lowest: float) -> Array:
     return result
 
 
+_STEPS = 48  # shades that are smooth to the eye and make a short file
+
+
 def image(levels: Array) -> str:
     """Return levels in [0, 1], rows from low y to high y, as a PNG data URI whose opacity is the level.
 
@@ -53,13 +56,12 @@ def image(levels: Array) -> str:
     height, width = levels.shape
     hatched = np.add.outer(np.arange(height), np.arange(width)) % 6 < 2
     levels = np.where(np.isnan(levels), hatched.astype(float), levels)
-    red, green, blue = (int(theme.RASTER[i : i + 2], 16) for i in (1, 3, 5))
-    pixels = np.empty((height, width, 4), np.uint8)
-    pixels[..., :3] = red, green, blue
-    # 48 shades are smooth to the eye and make a file a third as long.
-    pixels[..., 3] = np.round(np.round(levels[::-1] * 48) / 48 * 255 * _STRONGEST)
+    # A palette of one hue in as many opacities: a byte a pixel, and a tenth of the time of four.
+    picture = Image.fromarray(np.round(levels[::-1] * _STEPS).astype(np.uint8), "P")
+    picture.putpalette([int(theme.RASTER[i : i + 2], 16) for i in (1, 3, 5)] * (_STEPS + 1))
+    opacity = bytes(np.round(np.arange(_STEPS + 1) / _STEPS * 255 * _STRONGEST).astype(np.uint8))
     buffer = io.BytesIO()
-    Image.fromarray(pixels, "RGBA").save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", optimize=True, transparency=opacity)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -105,24 +107,86 @@ def _simpler(line: Array, span: Array) -> Array:
     return line
 
 
-def isolines(x: Array, y: Array, levels: Array, count: int) -> tuple[Array, Array, Array]:
+def thinned(points: Array, lengths: Array, within: Array) -> Array:
+    """Say which vertices of lines are needed, so that no other lies further from what is drawn than it may.
+
+    The ends stay. All lines are split at once, level by level, where a vertex is furthest from its chord.
+
+    Args:
+        points: (n, 2) vertices, line after line.
+        lengths: (lines,) vertices of each line, at least 1.
+        within: (2,) how far along x and along y a vertex may be from the lines through the rest, above 0; distances
+            in both count as in an ellipse.
+
+    Returns:
+        (n,) whether the vertex stays.
+
+    Source: Douglas and Peucker 1973, Cartographica 10.
+    """
+    scaled = points / within
+    ends = np.cumsum(lengths) - 1
+    kept = np.zeros(len(points), bool)
+    first, last = ends - lengths + 1, ends
+    kept[first] = kept[last] = True
+    while True:
+        open_ = last - first > 1
+        first, last = first[open_], last[open_]
+        if not len(first):
+            return kept
+        inner = last - first - 1
+        begin = np.cumsum(inner) - inner
+        chord = np.repeat(np.arange(len(first)), inner)
+        vertex = np.arange(len(chord)) - begin[chord] + first[chord] + 1
+        start, along = scaled[first], scaled[last] - scaled[first]
+        off, along_ = scaled[vertex] - start[chord], along[chord]
+        # From the piece between the ends, not from the line through them: a closed line has no other.
+        square = np.einsum("ij,ij->i", along, along)
+        share = np.einsum("ij,ij->i", off, along_) / np.where(square > 0, square, 1)[chord]
+        off = off - np.clip(share, 0, 1)[:, None] * along_
+        apart = np.einsum("ij,ij->i", off, off)
+        far = np.maximum.reduceat(apart, begin)
+        # The first of those that are furthest.
+        split = np.full(len(first), len(points))
+        furthest = np.flatnonzero(apart == far[chord])
+        np.minimum.at(split, chord[furthest], vertex[furthest])
+        open_ = far > 1
+        first, split, last = first[open_], split[open_], last[open_]
+        kept[split] = True
+        first, last = np.concatenate([first, split]), np.concatenate([split, last])
+
+
+def isolines(
+    x: Array, y: Array, levels: Array, count: int, within: Array | None = None
+) -> tuple[Array, Array, Array]:
     """Trace ``count`` isolines of a field of levels in [0, 1], without vertices that nobody could see.
+
+    Args:
+        x, y: (columns,) and (rows,), where the levels are.
+        levels: (rows, columns).
+        count: of isolines.
+        within: (2,) how far a line may be from what is traced, along x and along y (``thinned``); without it about a
+            thousandth of the field.
 
     Returns:
         x, y and line number of every vertex, three arrays of one length.
     """
     tracer = contourpy.contour_generator(x, y, np.ma.masked_invalid(levels))
-    span = np.array([np.ptp(x), np.ptp(y)])
     lines: list[Array] = [
-        _simpler(np.asarray(line), span)
+        np.asarray(line)
         for level in np.arange(1, count + 1) / (count + 1)
         for line in tracer.lines(float(level))
         if len(line) > 3
     ]
     if not lines:
         return np.empty(0), np.empty(0), np.empty(0, int)
-    points = np.concatenate(lines)
-    number = np.repeat(np.arange(len(lines)), [len(line) for line in lines])
+    if within is None:
+        span = np.array([np.ptp(x), np.ptp(y)])
+        lines = [_simpler(line, span) for line in lines]
+    lengths = np.array([len(line) for line in lines])
+    points, number = np.concatenate(lines), np.repeat(np.arange(len(lines)), lengths)
+    if within is not None:
+        kept = thinned(points, lengths, within)
+        points, number = points[kept], number[kept]
     return points[:, 0], points[:, 1], number
 
 
@@ -153,6 +217,8 @@ def clip_path(path: Array, window: Window) -> tuple[Array, Array, Array, Array]:
         border.append(edge)
 
     inside = np.logical_and(path[:end] >= low, path[:end] <= high).all(axis=1).reshape(-1)
+    if end and inside.all():
+        return np.array(path[:end]), np.arange(end), np.ones(end, int), np.zeros(end, bool)
     piece = 0
     for step in range(end):
         if step > 0 and not (inside[step - 1] and inside[step]):

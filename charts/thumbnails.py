@@ -70,12 +70,11 @@ def _optimizers() -> Panel:
     )
     paths = (
         alt.Chart(named("path"))
-        .mark_line(strokeWidth=1.6)
+        .mark_line(strokeWidth=1.6, order=False)
         .encode(
             x=_bare(alt.X, "x"),
             y=_bare(alt.Y, "y"),
             detail=["name:N", "piece:N"],
-            order="order:Q",
             color=theme.color(),
         )
     )

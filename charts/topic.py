@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import lru_cache
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -144,11 +144,16 @@ class View:
     folds: tuple[Fold, ...] = ()
     done: float = 1.0
     rest: "Callable[[], View] | None" = None
+    # What was asked for, once it was: the words, the programs.
+    _words: list[Words] = field(default_factory=list, init=False, repr=False, compare=False)
+    _code: list[tuple[Code, ...]] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def words(self) -> Words:
         """The words about the main figure."""
-        return self.say()
+        if not self._words:
+            self._words.append(self.say())
+        return self._words[0]
 
     @property
     def reading(self) -> str:
@@ -165,10 +170,12 @@ class View:
         """What happened in the run, one sentence each."""
         return self.words.events
 
-    @cached_property
+    @property
     def code(self) -> tuple[Code, ...]:
         """Programs of their own that compute what the main figure shows."""
-        return self.programs()
+        if not self._code:
+            self._code.append(self.programs())
+        return self._code[0]
 
 
 @dataclass(frozen=True)
@@ -207,9 +214,9 @@ class Measured(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Topic:
-    """A page in data.
+    """A page in data; what follows from one set of values is found once, for all parts of a page ask for it.
 
     ``make(values)`` computes and draws; ``layout(values)`` says which knobs the panel shows; ``complete`` fills
     in what a link leaves out, where one default depends on another value; ``offers`` narrows a control
@@ -275,7 +282,7 @@ class Topic:
 
     def defaults(self) -> dict[str, Value]:
         """Return the values of the default view."""
-        return {name: knob.default for name, knob in self.knobs.items()}
+        return dict(_defaults(self))
 
     @property
     def tab_names(self) -> tuple[str, ...]:
@@ -284,7 +291,7 @@ class Topic:
 
     def fill(self, given: Values) -> dict[str, Value]:
         """Complete a partial set of values: given ones, then dependent defaults, then the knobs' own."""
-        return {**self.defaults(), **self.complete(given), **given}
+        return {**_defaults(self), **self.complete(given), **given}
 
     def scenario(self, name: str) -> Scenario | None:
         """Return the scenario that has that name, or once had it; None if there is none."""
@@ -296,11 +303,9 @@ class Topic:
 
     def scenario_of(self, values: Values) -> str:
         """Name the scenario whose values these are, whatever the free ones it does not set; ``Custom`` if none."""
-        for scenario in self.scenarios:
-            expected = self.scenario_values(scenario)
-            open_ = set(self.free) - set(scenario.values)
-            if all(values[k] == v for k, v in expected.items() if k not in open_):
-                return scenario.name
+        for scenario, marks in _marks(self):
+            if all(values[name] == value for name, value in marks):
+                return scenario
         return CUSTOM
 
     def key(self, name: str) -> str:
@@ -373,11 +378,8 @@ class Topic:
 
     def query(self, values: Values) -> dict[str, str | list[str]]:
         """Write every value that these values show or use, as the parameters of a link."""
-        shown = self.shown(values)
-        link: dict[str, str | list[str]] = {
-            self.key(name): knob.text(values[name]) for name, knob in self.knobs.items() if name in shown
-        }
-        return {self.key("scenario"): self.scenario_of(self.settle(values)), **link}
+        found = _query(self, self._packed(values))
+        return {name: list(text) if isinstance(text, list) else text for name, text in found.items()}
 
     def told(self, values: Values, before: Values = MappingProxyType({})) -> dict[str, Value]:
         """Return the values that have to be said beside ``before``, as few as give all of them back."""
@@ -408,12 +410,11 @@ class Topic:
 
     def shown(self, values: Values) -> frozenset[str]:
         """Name the knobs that the panel shows beside these values; only these act."""
-        return frozenset(name for group in self.layout(values) for name in group.knobs)
+        return _shown(self, self._packed(values))
 
     def settle(self, values: Values) -> dict[str, Value]:
         """Return the values with every knob that is not shown at its default: what the link says, no more."""
-        shown = self.shown(values)
-        return self.fill({name: value for name, value in values.items() if name in shown})
+        return dict(_settled(self, self._packed(values)))
 
     def view(self, values: Values) -> View:
         """Compute and draw, or return the view kept from the last time these values were asked for."""
@@ -436,7 +437,64 @@ class Topic:
         return _growing(*self._place(values))
 
     def _place(self, values: Values) -> tuple[str, Callable[[Values], View], tuple[tuple[str, Value], ...]]:
-        return self.name, self.make, tuple(sorted(self.settle(values).items()))
+        return self.name, self.make, tuple(sorted(_settled(self, self._packed(values)).items()))
+
+    def _packed(self, values: Values) -> "_Packed":
+        """Return values as a key of caches: in the order of the knobs, None where there is none."""
+        return tuple([values.get(name) for name in self.knobs])
+
+
+# What follows from the values of a run: the page, its panel, its toolbars and the browser's history all ask for it.
+
+_Packed = tuple[Value | None, ...]
+
+
+def _unpacked(topic: Topic, packed: _Packed) -> dict[str, Value]:
+    return {name: value for name, value in zip(topic.knobs, packed, strict=True) if value is not None}
+
+
+@lru_cache(maxsize=128)
+def _shown(topic: Topic, packed: _Packed) -> frozenset[str]:
+    groups = topic.layout(_unpacked(topic, packed))
+    return frozenset(name for group in groups for name in group.knobs)
+
+
+@lru_cache(maxsize=128)
+def _settled(topic: Topic, packed: _Packed) -> Values:
+    shown = _shown(topic, packed)
+    given = {name: value for name, value in _unpacked(topic, packed).items() if name in shown}
+    return MappingProxyType(topic.fill(given))
+
+
+@lru_cache(maxsize=64)
+def _query(topic: Topic, packed: _Packed) -> Mapping[str, str | list[str]]:
+    shown, values = _shown(topic, packed), _unpacked(topic, packed)
+    link = {topic.key(name): knob.text(values[name]) for name, knob in topic.knobs.items() if name in shown}
+    return MappingProxyType({topic.key("scenario"): topic.scenario_of(_settled(topic, packed)), **link})
+
+
+# What is constant in a topic.
+
+
+@lru_cache(maxsize=32)
+def _defaults(topic: Topic) -> Values:
+    return MappingProxyType({name: knob.default for name, knob in topic.knobs.items()})
+
+
+@lru_cache(maxsize=32)
+def _marks(topic: Topic) -> tuple[tuple[str, tuple[tuple[str, Value], ...]], ...]:
+    """Return every scenario with the values that it is known by: all but the free ones that it does not set."""
+    return tuple(
+        (
+            scenario.name,
+            tuple(
+                (name, value)
+                for name, value in topic.scenario_values(scenario).items()
+                if name not in topic.free or name in scenario.values
+            ),
+        )
+        for scenario in topic.scenarios
+    )
 
 
 def real(values: Values, name: str) -> float:

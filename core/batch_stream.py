@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.kept import keep
 from core.knobs import number
 from core.normalization import (
     Array,
@@ -20,9 +21,10 @@ from core.normalization import (
     RunningStats,
     batch_statistics,
     batchnorm_convention,
+    follow,
     normalize,
 )
-from core.streams import stream
+from core.streams import streams
 
 _Chosen = TypeVar("_Chosen")
 
@@ -395,15 +397,13 @@ def stream_batches(
     eps = rule.eps if eps is None else eps
     batch_size = _whole("batch_size", batch_size, 1)
     changes = Changes(shift, shift_step, factor, amplitude, period, outlier, outlier_step)
-    true_mean, true_std, parts, outliers = _plan(mu, sigma, steps, source, block, drift, changes)
+    true_mean, true_std, _, outliers = _plan(mu, sigma, steps, source, block, drift, changes)
     _finite(probe=probe, gamma=gamma, beta=beta)
     _finite(running_mean=running_mean, running_var=running_var)
     rule.fixed_weight(momentum)  # refuses a bad momentum even when there is no step
 
     step = np.arange(steps + 1)
-    noise = np.empty((steps, batch_size))
-    for t in range(1, steps + 1):
-        noise[t - 1] = parts[t].mean + parts[t].std * parts[t].draw(stream(seed, t), batch_size)
+    noise = _drawn(source, block, seed, (), 1, steps, batch_size).copy()
     noise[:, 0] = np.where(np.isnan(outliers[1:]), noise[:, 0], outliers[1:])
 
     with np.errstate(over="ignore", invalid="ignore"):
@@ -416,18 +416,20 @@ def stream_batches(
     else:
         batch_mean, batch_var, train_output = np.empty((3, 0))
 
-    states = [RunningStats.start(1, mean=running_mean, var=running_var)]
-    for mean, var in zip(batch_mean, batch_var, strict=True):
-        states.append(states[-1].update([mean], [var], batch_size, momentum=momentum, convention=convention))
-    means, variances = (
-        np.concatenate(parts) for parts in zip(*((s.mean, s.var) for s in states), strict=True)
+    means, variances = follow(
+        batch_mean,
+        batch_var,
+        batch_size,
+        start=(running_mean, running_var),
+        momentum=momentum,
+        convention=convention,
     )
     eval_output = _evaluate(probe, gamma, beta, means, variances, eps)
-    undefined = np.diff([s.undefined for s in states]).astype(bool)
+    undefined = np.full(steps, rule.unbiased and batch_size == 1)
 
     at_state = np.stack([means, variances, eval_output, true_output])
     at_batch = np.stack([batch_mean, batch_var, train_output])
-    broken = ~np.isfinite(at_state).all(axis=0)
+    broken = np.asarray(~np.isfinite(at_state).all(axis=0))
     broken[1:] |= ~np.isfinite(at_batch).all(axis=0)
     return BatchStream(
         step=step,
@@ -443,6 +445,37 @@ def stream_batches(
         undefined=undefined,
         first_nonfinite=int(np.argmax(broken)) if broken.any() else None,
     )
+
+
+_MOST_KEPT = 1 << 18  # numbers, 2 MB: the longest stream of the largest batches of the page
+_ROUND = 32  # rows and columns that are drawn at once, so that one more does not draw all anew
+
+
+def _drawn(
+    source: str, block: int, seed: int, place: tuple[int, ...], first: int, count: int, batch_size: int
+) -> Array:
+    """Return the noise of batches (count, N): kept and read-only, for most of what moves leaves it as it is.
+
+    Batch i, from 0, is drawn from ``stream(seed, *place, first + i)``, and sorted classes take turns from its start.
+    """
+    if count * batch_size > _MOST_KEPT:
+        return _draw(source, block, seed, place, first, count, batch_size)
+    rows, columns = (size + -size % _ROUND for size in (count, batch_size))
+    noise: Array = _kept_noise(source, block, seed, place, first, rows, columns)[:count, :batch_size]
+    return noise
+
+
+def _draw(
+    source: str, block: int, seed: int, place: tuple[int, ...], first: int, rows: int, columns: int
+) -> Array:
+    origin, noise = SOURCES[source], np.empty((rows, columns))
+    for i, rng in enumerate(streams(seed, ((*place, first + i) for i in range(rows)))):
+        part = origin.part(i + 1, block)
+        noise[i] = part.mean + part.std * part.draw(rng, columns)
+    return noise
+
+
+_kept_noise = keep(entries=128)(_draw)
 
 
 def place_probe(
@@ -468,11 +501,8 @@ def place_probe(
     count, batch_size = _whole("count", count, 1), _whole("batch_size", batch_size, 1)
     _positive("sigma", sigma)
     _finite(mu=mu, probe=probe, gamma=gamma, beta=beta)
-    origin = _entry("source", SOURCES, source)
-    noise = np.empty((count, batch_size))
-    for i in range(count):
-        part = origin.part(i + 1)
-        noise[i] = part.mean + part.std * part.draw(stream(seed, _PLACEMENTS, i), batch_size)
+    _entry("source", SOURCES, source)
+    noise = _drawn(source, 1, seed, (_PLACEMENTS,), 0, count, batch_size)
     with np.errstate(over="ignore", invalid="ignore"):
         batches = mu + sigma * noise
     return _probe_in(batches, probe, gamma, beta, eps, in_batch)

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.kept import keep
 from core.knobs import number
-from core.streams import stream
+from core.streams import stream, streams
 
 Array = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -505,16 +506,45 @@ class DropoutRun:
 
 
 def _weighted_sum(contributions: Array, keep: Mask) -> Array:
-    """Σᵢ cᵢ·keepᵢ for keep (n, M), in a fixed order so that a column never depends on how many there are."""
-    total = np.zeros(keep.shape[1])
+    """Σᵢ cᵢ·keepᵢ for keep (n, ...), in a fixed order so that a sum never depends on how many there are."""
+    total = np.zeros(keep.shape[1:])
     for weight, row in zip(contributions, keep, strict=True):
         total += weight * row
     return total
 
 
-def _draw_masks(inputs: int, masks: int, p: float, seed: int, place: int) -> Mask:
-    """Masks (inputs, masks); each input has its own stream, so that either number extends the array."""
-    return np.stack([draw_mask(masks, p, stream(seed, place, unit)) for unit in range(inputs)])
+_PLACES = (_TRAINING, _EVALUATION)
+_HEAVY = 500_000  # uniforms, 8 MB of them for the two places: more than these are drawn anew each time
+
+
+def _draw_uniforms(inputs: int, masks: int, seed: int) -> Array:
+    """Uniforms (inputs, 2, masks) of training and evaluation; each input has its own stream for each of the two.
+
+    So either number extends the array.
+    """
+    drawn = np.empty((inputs, len(_PLACES), masks))
+    begun = streams(seed, [(place, unit) for unit in range(inputs) for place in _PLACES])
+    for row, rng in zip(drawn.reshape(-1, masks), begun, strict=True):
+        rng.random(out=row)
+    return drawn
+
+
+@keep(entries=64, most=24_000_000)
+def _uniforms(inputs: int, masks: int, seed: int) -> Array:
+    """Keep them, for p is what one moves, and another p meets the same uniforms."""
+    return _draw_uniforms(inputs, masks, seed)
+
+
+def _in_every_mode(factors: list[tuple[float, bool]], full: float, masked: Array) -> tuple[Array, ...]:
+    """Return outputs (K, M), and their mean and variance (K,), for K pairs of a scale and whether units are masked.
+
+    Modes that do the same share one row of work.
+    """
+    different = list(dict.fromkeys(factors))
+    outputs = np.stack([scale * (masked if cut else np.full(masked.size, full)) for scale, cut in different])
+    over = running_moments(outputs)
+    rows = [different.index(each) for each in factors]
+    return outputs[rows], over.mean[rows, -1], over.var[rows, -1]
 
 
 def dropout_layer(
@@ -539,15 +569,17 @@ def dropout_layer(
     _check_p(p)
     inputs, masks = _whole("inputs", inputs, 1), _whole("masks", masks, 1)
     weights = contributions_of(contributions).draw(inputs, stream(seed, _CONTRIBUTIONS))
-    full = np.repeat(_weighted_sum(weights, np.ones((inputs, 1), bool)), masks)
-    trained = _weighted_sum(weights, _draw_masks(inputs, masks, p, seed, _TRAINING))
-    evaluated = _weighted_sum(weights, _draw_masks(inputs, masks, p, seed, _EVALUATION))
+    uniforms = (_uniforms if inputs * masks <= _HEAVY else _draw_uniforms)(inputs, masks, seed)
+    trained, evaluated = _weighted_sum(weights, uniforms >= p)
+    full = float(np.cumsum(weights)[-1])  # in the order of the others
 
     rules = DROPOUT_MODES.values()
-    train = np.stack([m.train_scale(p) * (trained if m.masks_in_training else full) for m in rules])
-    evaluation = np.stack([m.eval_scale(p) * (evaluated if m.masks_in_evaluation else full) for m in rules])
-    over_training, over_evaluation = running_moments(train), running_moments(evaluation)
-    train_mean, eval_mean = over_training.mean[:, -1], over_evaluation.mean[:, -1]
+    train, train_mean, train_var = _in_every_mode(
+        [(m.train_scale(p), m.masks_in_training) for m in rules], full, trained
+    )
+    evaluation, eval_mean, eval_var = _in_every_mode(
+        [(m.eval_scale(p), m.masks_in_evaluation) for m in rules], full, evaluated
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = eval_mean / train_mean
     return DropoutRun(
@@ -558,8 +590,8 @@ def dropout_layer(
         evaluation=evaluation,
         deterministic=np.array([not m.masks_in_evaluation for m in rules]),
         train_mean=train_mean,
-        train_var=over_training.var[:, -1],
+        train_var=train_var,
         eval_mean=eval_mean,
-        eval_var=over_evaluation.var[:, -1],
+        eval_var=eval_var,
         ratio=ratio,
     )

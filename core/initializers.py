@@ -29,9 +29,23 @@ def _check_fans(fan_in: int, fan_out: int) -> None:
         raise ValueError(f"fan_in = {fan_in}, fan_out = {fan_out}: need whole numbers from 1")
 
 
+def fill_normal(out: Array, rng: np.random.Generator) -> None:
+    """Draw all entries of a contiguous array from N(0, 1), in its order."""
+    rng.standard_normal(out=out)
+
+
+def fill_uniform(out: Array, rng: np.random.Generator) -> None:
+    """Draw all entries of a contiguous array from U(−√3, √3), in its order."""
+    rng.random(out=out)
+    out -= 0.5
+    out *= 2.0 * _SQRT3
+
+
 def unit_normal(fan_in: int, fan_out: int, rng: np.random.Generator) -> Array:
     """Draw (fan_in, fan_out) entries from N(0, 1), untruncated."""
-    return rng.standard_normal((fan_in, fan_out))
+    draw = np.empty((fan_in, fan_out))
+    fill_normal(draw, rng)
+    return draw
 
 
 def unit_truncated(fan_in: int, fan_out: int, rng: np.random.Generator) -> Array:
@@ -48,9 +62,8 @@ def unit_truncated(fan_in: int, fan_out: int, rng: np.random.Generator) -> Array
 
 def unit_uniform(fan_in: int, fan_out: int, rng: np.random.Generator) -> Array:
     """Draw (fan_in, fan_out) entries from U(−√3, √3), which has standard deviation 1."""
-    draw = rng.random((fan_in, fan_out))
-    draw -= 0.5
-    draw *= 2.0 * _SQRT3
+    draw = np.empty((fan_in, fan_out))
+    fill_uniform(draw, rng)
     return draw
 
 
@@ -112,6 +125,15 @@ FAMILIES: dict[str, Callable[..., Array]] = {
 """Unit draws, (fan_in, fan_out, rng, *options) → (fan_in, fan_out) with mean 0 and standard deviation 1 (the
 identity: rms 1). Every scheme of a family with the same options is one such matrix times its ``std``, so that
 schemes can be compared on common random numbers."""
+
+SEQUENTIAL: dict[str, Callable[[Array, np.random.Generator], None]] = {
+    "normal": fill_normal,
+    "uniform": fill_uniform,
+}
+"""Families that take their entries from the stream one after the other, so that a smaller matrix of a stream is the
+beginning of a larger one; each fills an array, (…) and a generator, in place."""
+FIXED = frozenset({"identity", "constant"})
+"""Families with nothing random in them: one matrix for all networks and layers of its shape."""
 
 
 def _one(fan_in: int, fan_out: int) -> float:

@@ -1,18 +1,23 @@
 """Kept results: a cache that is bounded by its entries and by their bytes, whatever visitors ask for."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import is_dataclass
-from functools import partial, update_wrapper
+from functools import lru_cache, partial, update_wrapper
 from threading import Lock
 from types import FunctionType, MappingProxyType, MethodType, NoneType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from core.knobs import Knob
+
 _Value = TypeVar("_Value")
 
-_NUMBERS = frozenset({bool, int, float, NoneType, type})
+# What counts for nothing: numbers, and what a module holds anyway.
+_NOTHING = frozenset({bool, int, float, NoneType, type, Knob})
+_PLAIN = _NOTHING | {str, bytes, FunctionType}  # holds no arrays that could be written
 _SMALL = 64  # bytes that an object counts for beside what it holds, about Python's own
 
 
@@ -26,42 +31,54 @@ def weigh(value: object) -> int:
     seen: set[int] = set()
     waiting, total = [value], 0
     while waiting:
-        it = waiting.pop()
+        it: Any = waiting.pop()
         kind = type(it)
-        if kind in _NUMBERS or id(it) in seen:
+        if kind in _NOTHING or id(it) in seen:
             continue
         seen.add(id(it))
         total += _SMALL
         if kind is str or kind is bytes:
-            total += len(it)  # type: ignore[arg-type]
+            total += len(it)
+        elif (held := _holds(kind)) is not None:  # type: ignore[arg-type]
+            waiting.extend(held(it))
         elif isinstance(it, np.ndarray):
             if isinstance(it.base, np.ndarray):
                 waiting.append(it.base)
             else:
                 total += it.nbytes
         elif hasattr(kind, "iloc"):  # a table or a column of pandas, which is not known here
-            total += 8 * int(it.size)  # type: ignore[attr-defined]
-        else:
-            waiting.extend(_held(it))
+            total += 8 * math.prod(it.shape)
     return total
 
 
-def _held(it: object) -> Iterable[object]:
-    """Return what an object refers to, as far as it may hold results."""
-    if isinstance(it, tuple | list | set | frozenset):
-        return it
-    if isinstance(it, dict | MappingProxyType):
-        return it.values()
-    if is_dataclass(it) and not isinstance(it, type):
-        return [getattr(it, name) for name in it.__dataclass_fields__]
-    if isinstance(it, FunctionType):
-        return (
-            *(cell.cell_contents for cell in it.__closure__ or () if _full(cell)),
-            *(it.__defaults__ or ()),
-        )
-    if isinstance(it, partial):
-        return (it.func, *it.args, *it.keywords.values())
-    return (it.__self__,) if isinstance(it, MethodType) else ()
+_Held = Callable[[Any], Iterable[object]]
+
+
+@lru_cache(maxsize=256)
+def _holds(kind: Any) -> _Held | None:
+    """Return what tells the objects that one of this type refers to, as far as they may hold results; None if none.
+
+    Asked by type, for the objects of a view are many and their types few.
+    """
+    if is_dataclass(kind):
+        names = tuple(kind.__dataclass_fields__)
+        return lambda it: [getattr(it, name) for name in names]
+    return next((held for types, held in _HELD if issubclass(kind, types)), None)
+
+
+def _closed_over(function: FunctionType) -> Iterable[object]:
+    cells = function.__closure__ or ()
+    return (*(cell.cell_contents for cell in cells if _full(cell)), *(function.__defaults__ or ()))
+
+
+_CONTAINERS = (tuple, list, dict, MappingProxyType)
+_HELD: tuple[tuple[type | tuple[type, ...], _Held], ...] = (
+    ((tuple, list, set, frozenset), lambda it: it),
+    ((dict, MappingProxyType), lambda it: it.values()),
+    (FunctionType, _closed_over),
+    (partial, lambda it: (it.func, *it.args, *it.keywords.values())),
+    (MethodType, lambda it: (it.__self__,)),
+)
 
 
 def _full(cell: Any) -> bool:
@@ -79,13 +96,15 @@ def freeze(value: object) -> None:
     waiting = [value]
     while waiting:
         it = waiting.pop()
-        if id(it) in seen:
+        kind = type(it)
+        if kind in _PLAIN or id(it) in seen:
             continue
         seen.add(id(it))
         if isinstance(it, np.ndarray):
             it.flags.writeable = False
-        elif isinstance(it, tuple | list | dict | MappingProxyType) or is_dataclass(it):
-            waiting.extend(_held(it))
+        elif issubclass(kind, _CONTAINERS) or is_dataclass(kind):
+            held = _holds(kind)
+            waiting.extend(held(it) if held else ())
 
 
 class Info(NamedTuple):
@@ -118,19 +137,24 @@ class Kept(Generic[_Value]):
         """Return what is kept for these arguments, which have to be hashable; computed now if nothing is."""
         key = _key(args, named)
         with self._lock:
-            if key in self._found:
+            found = self._found.get(key)
+            if found is not None:
                 self._hits += 1
                 self._found.move_to_end(key)
-                return self._found[key][0]
+                return found[0]
             self._misses += 1
         value = self._function(*args, **named)
         freeze(value)
-        weight = weigh(value)
+        mine = value, weigh(value)
         with self._lock:
-            value, _ = self._found.setdefault(key, (value, weight))
-            self._found.move_to_end(key)
-            self._settle()
-        return value
+            kept = self._found.setdefault(key, mine)
+            if kept is mine:
+                self._bytes += mine[1]
+            else:
+                self._found.move_to_end(key)
+            gone = self._settle()
+        del gone  # a large result takes a while to go; nobody waits for that
+        return kept[0]
 
     def grown(self, *args: Hashable, **named: Hashable) -> None:
         """Weigh a result anew that has changed since it was kept; nothing happens if it has left."""
@@ -143,13 +167,18 @@ class Kept(Generic[_Value]):
         with self._lock:
             if self._found.get(key) is found:
                 self._found[key] = (found[0], weight)
-                self._settle()
+                self._bytes += weight - found[1]
+            gone = self._settle()
+        del gone
 
-    def _settle(self) -> None:
-        """Let go of the longest unused until the rest fits."""
-        self._bytes = sum(weight for _, weight in self._found.values())
+    def _settle(self) -> list[_Value]:
+        """Take out the longest unused until the rest fits, and return them."""
+        gone = []
         while len(self._found) > 1 and (len(self._found) > self._entries or self._bytes > self._most):
-            self._bytes -= self._found.popitem(last=False)[1][1]
+            value, weight = self._found.popitem(last=False)[1]
+            self._bytes -= weight
+            gone.append(value)
+        return gone
 
     def cache_info(self) -> Info:
         """Return how full the cache is."""

@@ -182,7 +182,8 @@ class Knob:
         except KnobError:
             raise self._refuse(text) from None  # as it was written: 9, not 9.0
 
-    def text(self, value: Value) -> str | list[str]:
+    @staticmethod
+    def text(value: Value) -> str | list[str]:
         """Write a value as a link carries it; ``parse`` reads it back unchanged."""
         if isinstance(value, tuple):
             return list(value) or [""]

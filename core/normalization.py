@@ -4,7 +4,7 @@ Shapes: a batch ``x`` is (N, C) or (N, C, L, ...); every statistic is taken per 
 axes. Statistics are computed in float64 and results returned in the dtype of ``x``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self
 
@@ -171,6 +171,48 @@ class RunningStats(NamedTuple):
         with np.errstate(over="ignore"):
             stored = np.asarray(var, np.float64) * bessel
         return RunningStats(new_mean, _blend(self.var, stored, weight), batches, self.undefined)
+
+
+def follow(
+    mean: Array,
+    var: Array,
+    count: int,
+    *,
+    start: tuple[float, float] = (0.0, 1.0),
+    momentum: Momentum = "default",
+    convention: str = "PyTorch",
+) -> tuple[Array, Array]:
+    """Return the running mean and variance of one feature after each batch of a stream.
+
+    What ``RunningStats.update`` gives one batch after the other, in double precision and without a state at each.
+
+    Args:
+        mean, var: (T,) of the batches; the variances biased.
+        count: values in each batch.
+        start: mean and variance before the first.
+        momentum, convention: as in ``RunningStats.update``.
+
+    Returns:
+        two arrays (T+1,), which begin with the start.
+    """
+    if count < 1:
+        raise ValueError(f"count = {count}: needs a whole number from 1")
+    rule = batchnorm_convention(convention)
+    weights = [rule.new_weight(momentum, batch) for batch in range(1, len(mean) + 1)]
+    means = _blended(start[0], np.asarray(mean, np.float64), weights)
+    if rule.unbiased and count == 1:
+        return means, np.full(len(means), float(start[1]))
+    with np.errstate(over="ignore"):
+        stored = np.asarray(var, np.float64) * (count / (count - 1) if rule.unbiased else 1.0)
+    return means, _blended(start[1], stored, weights)
+
+
+def _blended(start: float, new: Array, weights: Sequence[float]) -> Array:
+    """Return old ← (1 − weight)·old + weight·new for all of ``new``, in Python's numbers, which overflow silently."""
+    found = [float(start)]
+    for value, weight in zip(new.tolist(), weights, strict=True):
+        found.append((1 - weight) * found[-1] + weight * value)
+    return np.array(found)
 
 
 def _blend(old: Array, new: Array, weight: float) -> Array:

@@ -10,16 +10,16 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.activations import Activation
-from core.initializers import FAMILIES, Initializer
+from core.draws import NORMAL, Draw, Draws
+from core.initializers import Initializer
 from core.quadrature import by_size, check_variance, gaussian_nodes
-from core.streams import stream
 
 Array = NDArray[np.floating[Any]]
 
@@ -30,6 +30,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)  # 3.40e38
 _INPUT = (0,)
 _TOP = (0, 0)
 _BIAS = 0
+
+_FAR = 1e150  # how much larger or smaller than its input a signal may be for a multiple to be as good as its own pass
 
 _ENTRIES_AT_ONCE = 2**24  # weights in memory together, unless one network alone has more
 
@@ -69,31 +71,59 @@ def forward_backward(
             deviation of the block's φ(h)·W over rows and units, as LSUV does. Where that is 0 or not finite the
             weights stay as they are.
     """
-    knobs = knobs or {}
-    shifted = bool(np.any(mean))
-    scales: list[Array | float] = list(std) if isinstance(std, Sequence) else [std] * len(weights)
-    signals, activations, gradients = [x], [], [top]
-    for l, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        rows: Array = activation.f(signals[-1], **knobs)
-        activations.append(rows)
-        h: Array = (scales[l] * rows) @ weight
-        if shifted:
-            h += mean * rows.sum(axis=-1, keepdims=True)
-        if unit_variance:
-            factor = np.ones((*h.shape[:-1], 1), dtype=h.dtype)
-            for block in unit_variance:
-                factor[..., block, :] = _unit_variance_factor(h[..., block, :])
-            h *= factor
-            scales[l] = scales[l] * factor
-        signals.append(h + bias if isinstance(bias, np.ndarray) or bias else h)
-    for weight, h, scale in zip(reversed(weights), reversed(signals[:-1]), reversed(scales), strict=True):
-        rows = gradients[-1]
-        delta = (scale * rows) @ weight.mT
-        if shifted:
-            delta += mean * rows.sum(axis=-1, keepdims=True)
-        delta *= activation.df(h, **knobs)
-        gradients.append(delta)
-    return Pass(signals, activations, gradients[::-1])
+    layers = _Layers(activation, weights, biases, std, mean, knobs or {}, unit_variance)
+    signals, activations = layers.up(x)
+    return Pass(signals, activations, [top, *layers.down(signals, top)][::-1])
+
+
+class _Layers:
+    """The layers of a pass; the arguments are those of ``forward_backward``."""
+
+    def __init__(
+        self,
+        activation: Activation,
+        weights: Sequence[Array],
+        biases: Sequence[Array | float],
+        std: Array | float | Sequence[Array | float],
+        mean: Array | float,
+        knobs: Mapping[str, float],
+        unit_variance: Sequence[slice],
+    ) -> None:
+        self._activation, self._knobs = activation, knobs
+        self._weights, self._biases, self._mean = weights, biases, mean
+        self._shifted = bool(np.any(mean))
+        self._scales: list[Array | float] = list(std) if isinstance(std, Sequence) else [std] * len(weights)
+        self._unit_variance = unit_variance
+
+    def up(self, x: Array, keep: bool = True) -> tuple[list[Array], list[Array]]:
+        """Return h⁰ … h^L, and φ(h⁰) … φ(h^{L−1}) if they are to be kept."""
+        signals, kept = [x], []
+        for l, (weight, bias) in enumerate(zip(self._weights, self._biases, strict=True)):
+            rows: Array = self._activation.f(signals[l], **self._knobs)
+            if keep:
+                kept.append(rows)
+            h: Array = (self._scales[l] * rows) @ weight
+            if self._shifted:
+                h += self._mean * rows.sum(axis=-1, keepdims=True)
+            if self._unit_variance:
+                factor = np.ones((*h.shape[:-1], 1), dtype=h.dtype)
+                for block in self._unit_variance:
+                    factor[..., block, :] = _unit_variance_factor(h[..., block, :])
+                h *= factor
+                self._scales[l] = self._scales[l] * factor
+            signals.append(h + bias if isinstance(bias, np.ndarray) or bias else h)
+        return signals, kept
+
+    def down(self, signals: Sequence[Array], top: Array) -> Iterator[Array]:
+        """Yield dL/dh^{L−1} … dL/dh⁰, after ``up``."""
+        delta = top
+        for l in reversed(range(len(self._weights))):
+            rows = delta
+            delta = (self._scales[l] * rows) @ self._weights[l].mT
+            if self._shifted:
+                delta += self._mean * rows.sum(axis=-1, keepdims=True)
+            delta *= self._activation.df(signals[l], **self._knobs)
+            yield delta
 
 
 def _unit_variance_factor(h: Array) -> Array:
@@ -108,8 +138,8 @@ def root_mean_square(x: Array) -> Array:
     """Return √(mean x²) over the last axis, also where x² leaves float64: (..., n) → (...)."""
     with np.errstate(over="ignore", under="ignore"):
         squares = np.vecdot(x, x)
-    if np.all((squares > 1e-280) & (squares < 1e300)):
-        return np.asarray(np.sqrt(squares / x.shape[-1]))
+        if squares.min(initial=1.0) > 1e-280 and squares.max(initial=1.0) < 1e300:
+            return np.asarray(np.sqrt(squares / x.shape[-1]))
     size = np.max(np.abs(x), axis=-1)
     scale = np.where((size > 0) & (size < math.inf), size, 1.0)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -141,6 +171,7 @@ def _weight_gradient_rms(activations: Array, gradients: Array) -> Array:
     return np.asarray(np.sqrt(np.maximum(norm, 0.0) / (m * n)) * a[..., 0, 0] * d[..., 0, 0])
 
 
+@lru_cache(maxsize=256)
 def layer_widths(width: int, depth: int, taper: float = 1.0) -> tuple[int, ...]:
     """Return the depth+1 widths n_0 … n_L of a stack that tapers geometrically, for ``propagate``.
 
@@ -256,28 +287,36 @@ def propagate(
         networks = range(first + part.start, first + part.stop)
         # Overflow to infinity and the NaN that follows are results here, found by `first_bad`.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            for members, run in _families(
+            for members, layers, x, top, scaled in _families(
                 activation, initializers, networks, widths, batch, seed, sigma_b, input_scale, knobs
             ):
-                split = (len(networks), len(members), batch)
-                for l, (h, delta) in enumerate(zip(run.signals, run.gradients, strict=True)):
-                    signal[members, part, l] = _by_scheme(h, len(members))
-                    gradient[members, part, l] = _by_scheme(delta, len(members))
+                count = x.shape[-2] // batch
+                split = (len(networks), count, batch)
+                up, down = scaled[..., None]
+                signals, activations = layers.up(x, keep=weight_gradients)
+                for l, h in enumerate(signals):
+                    signal[members, part, l] = up[:, l] * _by_scheme(h, count)
                     if mean is not None and neuron is not None:
                         of_scheme = h.reshape(*split, widths[l])
-                        mean[members, part, l] = of_scheme.mean(axis=(-2, -1)).T
-                        neuron[members, part, l] = _neuron_std(of_scheme).T
+                        mean[members, part, l] = up[:, l] * of_scheme.mean(axis=(-2, -1)).T
+                        neuron[members, part, l] = up[:, l] * _neuron_std(of_scheme).T
                     if zero is not None and dead is not None:
                         flat = (activation.df(h, **(knobs or {})) == 0).reshape(*split, widths[l])
                         zero[members, part, l] = flat.mean(axis=(-2, -1)).T
                         dead[members, part, l] = flat.all(axis=-2).mean(axis=-1).T
-                if weight_gradient is None:
-                    continue
-                for l, (rows, delta) in enumerate(zip(run.activations, run.gradients[1:], strict=True)):
-                    fans = widths[l], widths[l + 1]
-                    rms = _weight_gradient_rms(rows.reshape(*split, fans[0]), delta.reshape(*split, fans[1]))
-                    stored = np.array([initializers[i].multiplier(*fans) for i in members])
-                    weight_gradient[members, part, l] = (stored * rms).T
+                # Gradients pass by and are measured on their way: a block of all of them would be new memory each time.
+                for l, delta in zip(
+                    range(depth, -1, -1), chain([top], layers.down(signals, top)), strict=True
+                ):
+                    gradient[members, part, l] = down[:, l] * _by_scheme(delta, count)
+                    if weight_gradient is None or l == 0:
+                        continue
+                    fans = widths[l - 1], widths[l]
+                    rms = _weight_gradient_rms(
+                        activations[l - 1].reshape(*split, fans[0]), delta.reshape(*split, fans[1])
+                    )
+                    stored = np.array([[initializers[i].multiplier(*fans)] for i in members])
+                    weight_gradient[members, part, l - 1] = up[:, l - 1] * down[:, l] * (stored * rms.T)
     return Propagation(signal, gradient, weight_gradient, mean, neuron, zero, dead)
 
 
@@ -296,22 +335,9 @@ def _neuron_std(h: Array) -> Array:
     return root_mean_square(apart.reshape(*h.shape[:-2], -1)) * math.sqrt(batch / (batch - 1))
 
 
-Draw = tuple[str, tuple[float, ...]]  # what two schemes must share to share a draw: family and options
-
-
-def _unit_layer(draw: Draw, fan_in: int, fan_out: int, seed: int, start: int, stop: int, layer: int) -> Array:
-    """Draw one layer of several networks, (stop − start, fan_in, fan_out), read-only; each has its own stream."""
-    family, options = draw
-    units = [FAMILIES[family](fan_in, fan_out, stream(seed, n, layer), *options) for n in range(start, stop)]
-    layers = np.stack(units)
-    layers.flags.writeable = False
-    return layers
-
-
-# Drawing is half the work of a small run, and a control that moves depth, scheme, activation or bias needs the
-# same draws again. 128 layers of at most 384 kB bound the memory.
-_ENTRIES_KEPT = 48 * 1024
-_kept_layer = lru_cache(maxsize=128)(_unit_layer)
+# Drawing is most of the work of a small run, and a control that moves depth, scheme, activation or bias needs the same
+# draws again: 64 MB hold the normal numbers of 10 networks with 50 layers of 64 units for four seeds.
+_DRAWS = Draws(most=64_000_000, each=512 * 1024)
 
 
 def _families(
@@ -324,44 +350,75 @@ def _families(
     sigma_b: float,
     input_scale: float,
     knobs: Mapping[str, float] | None,
-) -> Iterator[tuple[list[int], Pass]]:
-    """Yield, family by family, the indices of its schemes and the pass through all their networks.
+) -> Iterator[tuple[list[int], _Layers, Array, Array, Array]]:
+    """Yield, family by family, the indices of its schemes, the layers of all their networks, h⁰, dL/dh^L and factors.
 
-    The rows of a pass are the schemes' batches one below the other, (networks, schemes·batch, width).
+    The rows are the schemes' batches one below the other, (networks, schemes·batch, width), and the factors 1; or all
+    schemes share one batch, and theirs are what its signals and gradients are to be multiplied by: (2, schemes, L + 1).
     """
 
-    def normal(place: tuple[int, ...], rows: int, width: int) -> Array:
-        return np.stack([stream(seed, n, *place).standard_normal((rows, width)) for n in networks])
-
-    x, top = normal(_INPUT, batch, widths[0]), normal(_TOP, batch, widths[-1])
-    x *= input_scale
-    biases: list[Array | float] = [
-        sigma_b * normal((l, _BIAS), 1, n) if sigma_b else 0.0 for l, n in enumerate(widths[1:], start=1)
-    ]
+    (x,) = _DRAWS.draw(NORMAL, seed, networks, [(_INPUT, batch, widths[0])])
+    (top,) = _DRAWS.draw(NORMAL, seed, networks, [(_TOP, batch, widths[-1])])
+    x = x * input_scale
+    biases: list[Array | float] = [0.0] * (len(widths) - 1)
+    if sigma_b:
+        places = [((l, _BIAS), 1, n) for l, n in enumerate(widths[1:], start=1)]
+        biases = [sigma_b * bias for bias in _DRAWS.draw(NORMAL, seed, networks, places)]
     fans = list(pairwise(widths))
-    for draw in dict.fromkeys((scheme.family, scheme.options) for scheme in initializers):
-        members = [i for i, scheme in enumerate(initializers) if (scheme.family, scheme.options) == draw]
+    level = None if sigma_b else _level(activation, knobs or {})
+    groups: dict[tuple[Draw, bool], list[int]] = {}
+    scaled: dict[int, Array] = {}
+    for i, scheme in enumerate(initializers):
+        copies = None if level is None else _copies(scheme, fans, level)
+        if copies is not None:
+            scaled[i] = copies
+        groups.setdefault(((scheme.family, scheme.options), copies is None), []).append(i)
+    for (draw, alone), members in groups.items():
         schemes = [initializers[i] for i in members]
-        weights = []
-        for l, (fan_in, fan_out) in enumerate(fans, start=1):
-            small = len(networks) * fan_in * fan_out <= _ENTRIES_KEPT
-            layer = _kept_layer if small else _unit_layer
-            weights.append(layer(draw, fan_in, fan_out, seed, networks.start, networks.stop, l))
-        stds = {pair: np.repeat([[s.std(*pair)] for s in schemes], batch, axis=0) for pair in set(fans)}
-        run = forward_backward(
+        weights = _DRAWS.draw(draw, seed, networks, [((l,), *pair) for l, pair in enumerate(fans, start=1)])
+        stds: dict[tuple[int, int], Array | float]
+        if alone or level is None:
+            stds = {pair: np.repeat([[s.std(*pair)] for s in schemes], batch, axis=0) for pair in set(fans)}
+            factors = np.ones((2, len(schemes), len(widths)))
+        else:
+            stds = {pair: level / math.sqrt(pair[0]) for pair in set(fans)}
+            factors = np.stack([scaled[i] for i in members], axis=1)
+        layers = _Layers(
             activation,
-            np.tile(x, (1, len(schemes), 1)),
             weights,
             biases,
-            np.tile(top, (1, len(schemes), 1)),
             std=[stds[pair] for pair in fans],
-            mean=np.repeat([[scheme.mean] for scheme in schemes], batch, axis=0),
-            knobs=knobs,
+            mean=np.repeat([[scheme.mean] for scheme in schemes], batch, axis=0) if alone else 0.0,
+            knobs=knobs or {},
             unit_variance=[
                 slice(k * batch, (k + 1) * batch) for k, s in enumerate(schemes) if s.data_dependent
             ],
         )
-        yield members, run
+        count = len(schemes) if alone else 1
+        yield members, layers, np.tile(x, (1, count, 1)), np.tile(top, (1, count, 1)), factors
+
+
+def _level(activation: Activation, knobs: Mapping[str, float]) -> float | None:
+    """Return the σ_w that keeps E h², for a φ of two straight rays through 0; None for any other φ."""
+    rays = _rays(activation.f, tuple(sorted(knobs.items())))
+    return 1 / math.sqrt((rays[0] ** 2 + rays[1] ** 2) / 2) if rays is not None and any(rays) else None
+
+
+def _copies(scheme: Initializer, fans: Sequence[tuple[int, int]], level: float) -> Array | None:
+    """Return what a scheme's signals and gradients are multiples of, (2, L + 1), where φ is of straight rays.
+
+    Such a stack without biases is homogeneous in each of its matrices: weights of r_l times the spread give exactly
+    r_1·…·r_l times the signal and r_{l+1}·…·r_L times the gradient. So all schemes of a family share one pass, that of
+    σ_w = ``level``; by rounding a result may differ from a pass of its own in the last digits. None where weights have a
+    mean or follow the data, and where a scheme goes so far that float64 itself may end, which only its own pass shows.
+    """
+    if scheme.mean != 0 or scheme.data_dependent:
+        return None
+    known = {pair: scheme.std(*pair) * math.sqrt(pair[0]) / level for pair in set(fans)}
+    ratios = np.array([1.0, *(known[pair] for pair in fans)])
+    factors = np.stack([np.multiply.accumulate(ratios), np.ones_like(ratios)])
+    factors[1, :-1] = np.multiply.accumulate(ratios[:0:-1])[::-1]
+    return factors if np.all((factors > 1 / _FAR) & (factors < _FAR)) else None
 
 
 @dataclass(frozen=True)
@@ -418,43 +475,48 @@ def propagate_theory(
     _check_scale(input_scale)
     knobs = knobs or {}
     fans = list(pairwise(widths))
-    std = np.array([[s.std(*pair) for pair in fans] for s in initializers]).reshape(-1, depth)
+    std = np.array([_by_fans(s.std, fans) for s in initializers]).reshape(-1, depth)
     known = np.array([s.mean == 0 and not s.elementwise for s in initializers], dtype=bool)
     fitted = np.array([s.data_dependent for s in initializers], dtype=bool)
     std[~known] = math.nan
     shape = (len(std), depth + 1)
-    signal, gradient = np.empty(shape), np.empty(shape)
-    weight_gradient, slope = np.empty((len(std), depth)), np.empty((len(std), depth))
+    signal = np.empty(shape)
+    weight_gradient, slope_rms = np.empty((len(std), depth)), np.empty((len(std), depth))
     neuron = np.empty(shape) if moments else None
     signal[:, 0] = np.where(known, input_scale, math.nan)
-    gradient[:, depth] = np.where(known, 1.0, math.nan)
+    top = np.where(known, 1.0, math.nan)[:, None]
     if neuron is not None:
         neuron[:, 0] = signal[:, 0]
+    size_of = _sizes(activation, knobs)
+    roots = np.sqrt(np.array(widths[:-1], dtype=np.float64)) * std
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        for l, (fan_in, fan_out) in enumerate(fans):
-            weight_gradient[:, l], slope_rms = _rms_of(activation, signal[:, l], knobs)
-            sigma_w = math.sqrt(fan_in) * std[:, l]
+        for l in range(depth):
+            rms, slope_rms[:, l] = size_of(signal[:, l])
+            sigma_w = roots[:, l]
             if fitted.any():
-                fits = fitted & (weight_gradient[:, l] > 0) & (weight_gradient[:, l] < math.inf)
-                sigma_w = np.where(fits, 1 / weight_gradient[:, l], sigma_w)
-            signal[:, l + 1] = np.hypot(sigma_w * weight_gradient[:, l], sigma_b)
-            slope[:, l] = (fan_out / fan_in) * (sigma_w * slope_rms) ** 2
+                sigma_w[:] = np.where(fitted & (rms > 0) & (rms < math.inf), 1 / rms, sigma_w)
+            signal[:, l + 1] = np.hypot(sigma_w * rms, sigma_b)
+            weight_gradient[:, l] = rms
             if neuron is not None:
-                apart = _difference_rms(activation, signal[:, l], neuron[:, l], knobs)
-                neuron[:, l + 1] = sigma_w * apart
-        for l in reversed(range(depth)):
-            weight_gradient[:, l] *= math.sqrt(batch) * gradient[:, l + 1]
-            gradient[:, l] = gradient[:, l + 1] * np.sqrt(slope[:, l])
+                neuron[:, l + 1] = sigma_w * _difference_rms(activation, signal[:, l], neuron[:, l], knobs)
+        slope = np.array([n / m for m, n in fans]) * (roots * slope_rms) ** 2
+        steps = np.concatenate([top, np.sqrt(slope)[:, ::-1]], axis=1)
+        gradient = np.multiply.accumulate(steps, axis=1)[:, ::-1]
+        weight_gradient *= math.sqrt(batch) * gradient[:, 1:]
         mean = None if neuron is None else _mean_rms(signal, neuron, batch, widths)
     theory = MeanField(signal, gradient, weight_gradient, slope, neuron, mean)
     if sigma_b == 0 and len(set(widths)) == 1:
         for k, scheme in enumerate(initializers):
             if scheme.elementwise:
                 _fill_elementwise(theory, k, activation, knobs, widths[0], batch, input_scale)
-    weight_gradient *= np.array([[s.multiplier(*pair) for pair in fans] for s in initializers]).reshape(
-        -1, depth
-    )
+    weight_gradient *= np.array([_by_fans(s.multiplier, fans) for s in initializers]).reshape(-1, depth)
     return theory
+
+
+def _by_fans(rule: Callable[[int, int], float], fans: Sequence[tuple[int, int]]) -> list[float]:
+    """Return what a rule gives at every layer; layers of the same fans are asked for once."""
+    known = {pair: rule(*pair) for pair in set(fans)}
+    return [known[pair] for pair in fans]
 
 
 def _mean_rms(signal: Array, neuron: Array, batch: int, widths: Sequence[int]) -> Array:
@@ -542,20 +604,33 @@ def _weighted_rms(y: Array, w: Array) -> Array:
 
 def _rms_of(activation: Activation, scale: Array, knobs: Mapping[str, float]) -> tuple[Array, Array]:
     """Return √E[φ(s z)²] and √E[φ'(s z)²] for standard deviations s (...), without leaving float64."""
-    scale = np.asarray(scale)
+    return _sizes(activation, knobs)(np.asarray(scale))
+
+
+def _sizes(activation: Activation, knobs: Mapping[str, float]) -> Callable[[Array], tuple[Array, Array]]:
+    """Return the function that ``_rms_of`` is of the scale, (...) → two (...)."""
+    at_zero, slope_at_zero = (function(np.zeros(()), **knobs) for function in (activation.f, activation.df))
     rays = _rays(activation.f, tuple(sorted(knobs.items())))
     if rays is not None:  # half of all z on each ray: no quadrature is needed
         half = math.sqrt((rays[0] ** 2 + rays[1] ** 2) / 2)
-        at_zero = np.abs(activation.df(np.zeros(()), **knobs))
-        return scale * half, np.where(scale == 0, at_zero, np.where(np.isnan(scale), math.nan, half))
-    value, slope = np.empty_like(scale), np.empty_like(scale)
-    for group in by_size(scale):
-        x, w = gaussian_nodes(scale[group], activation.kinks + activation.seams)
-        for function, rms in ((activation.f, value), (activation.df, slope)):
-            at_zero = function(np.zeros(()), **knobs)
-            y = np.where(scale[group, None] == 0, at_zero, function(x, **knobs))
-            rms[group] = _weighted_rms(y, w)
-    return value, slope
+
+        def of_rays(scale: Array) -> tuple[Array, Array]:
+            slope = np.where(scale == 0, np.abs(slope_at_zero), half)
+            return scale * half, np.where(np.isnan(scale), math.nan, slope)
+
+        return of_rays
+
+    def of_any(scale: Array) -> tuple[Array, Array]:
+        value, slope = np.empty_like(scale), np.empty_like(scale)
+        for group in by_size(scale):
+            s = scale[group]
+            x, w = gaussian_nodes(s, activation.kinks + activation.seams)
+            zero = s[:, None] == 0
+            value[group] = _weighted_rms(np.where(zero, at_zero, activation.f(x, **knobs)), w)
+            slope[group] = _weighted_rms(np.where(zero, slope_at_zero, activation.df(x, **knobs)), w)
+        return value, slope
+
+    return of_any
 
 
 # E (φ(u) − φ(v))² in two variables: u, v = a·z ± b·w with z, w ~ N(0, 1), b ≤ a. For fixed w the kinks of the

@@ -44,16 +44,18 @@ def main() -> int:
     try:
         found, missing, asked = judged(json.loads(done.stdout))
     except ValueError:
+        if any(word in done.stderr for word in _AWAY):
+            print("audit: the database could not be asked.", done.stderr.splitlines()[-1], sep="\n  ")
+            return 0
         print(f"audit: no report.\n{done.stderr}", file=sys.stderr)
-        away = any(word in done.stderr for word in _AWAY)
-        return 0 if away else 2
+        return 2
     if missing:
         print(f"audit: not found in the database: {', '.join(missing)}")
     print(f"audit: {asked} packages, {len(found)} advisories", *found, sep="\n  ")
     return 1 if found else 0
 
 
-_AWAY = ("ConnectionError", "ConnectTimeout", "ReadTimeout", "HTTPError", "Could not connect")
+_AWAY = ("requests.exceptions.", "Could not connect")  # where nothing answers, or something else does
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Controls: a topic's knobs as widgets that live in the URL, always within their ranges."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -32,6 +35,7 @@ class Panel:
         self._pinned = f"_{topic.prefix}_pin"
         self._scenario = topic.key("scenario")
         self.refused: dict[str, str] = {}  # by knob, what is wrong with a text that was typed
+        self._fresh = True  # until a fragment runs on its own, the values are those of this run
         self.entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
         st.session_state[_PAGE] = topic.name
         self.values = self._enter() if self.entered else self._read()
@@ -81,17 +85,25 @@ class Panel:
 
     def _read(self) -> dict[str, Value]:
         """Take the widgets' values; a knob without a widget keeps the value it had."""
-        values: dict[str, Value] = dict(st.session_state[self._kept])
+        # One copy of the state: to ask it for a name costs more than all names cost together.
+        held = st.session_state.to_dict()
+        values: dict[str, Value] = dict(held[self._kept])
         self.refused = {}
-        for name, knob in self.topic.knobs.items():
+        for name in self.topic.knobs:
             key = self.topic.key(name)
-            if key in st.session_state:
-                try:
-                    values[name] = _from_widget(knob, st.session_state[key])
-                except KnobError as error:
-                    values[name] = knob.default
-                    self.refused[name] = str(error)
+            if key in held:
+                values[name] = self._taken(name, held[key])
         return values
+
+    def _taken(self, name: str, raw: Any) -> Value:
+        """Return a widget's value as the knob has it; the default, and why, if the knob refuses it."""
+        knob = self.topic.knobs[name]
+        self.refused.pop(name, None)
+        try:
+            return _from_widget(knob, raw)
+        except KnobError as error:
+            self.refused[name] = str(error)
+            return knob.default
 
     @property
     def problems(self) -> list[str]:
@@ -122,40 +134,26 @@ class Panel:
 
     def _show(self, values: Values) -> None:
         """Give the widgets these values, touching only those that differ."""
-        loose = st.session_state.get(self._loose, False)
-        # What no control shows lives in the kept values alone: a key left over would bring an old value back.
-        for name in self.topic.knobs.keys() - self.topic.shown(values):
-            st.session_state.pop(self.topic.key(name), None)
-        for name in self.topic.shown(values):
-            knob = self.topic.knobs[name]
+        held = st.session_state.to_dict()
+        address = {name: st.query_params.get_all(name) for name in st.query_params}
+        loose = held.get(self._loose, False)
+        shown = self.topic.shown(values)
+        for name, knob in self.topic.knobs.items():
+            key = self.topic.key(name)
+            if name not in shown:
+                # What no control shows lives in the kept values alone: a key left over would bring an old value back.
+                if key in held:
+                    del st.session_state[key]
+                continue
             if name in self.refused and values[name] == knob.default:
                 continue  # what was typed stays, to be mended
-            shown = _to_widget(knob, values[name])
-            key = self.topic.key(name)
-            if loose or st.session_state.get(key) != shown:
-                st.session_state[key] = shown
-            self._address(knob, values[name])
+            wanted = _to_widget(knob, values[name])
+            if loose or held.get(key) != wanted:
+                st.session_state[key] = wanted
+            _address(key, knob, values[name], address.get(key, []))
         scenario = self.topic.scenario_of(self.topic.settle(values))
-        if loose or st.session_state.get(self._scenario) != scenario:
+        if loose or held.get(self._scenario) != scenario:
             st.session_state[self._scenario] = scenario
-
-    def _address(self, knob: Knob, value: Value) -> None:
-        """Write the value of a knob that has no control in view into the address; a control writes its own.
-
-        Streamlit does not do it for a control that is about to appear with a value, nor for one that stays hidden.
-        """
-        key = self.topic.key(knob.name)
-        text = knob.text(value)
-        wanted = [] if value == knob.default else text if isinstance(text, list) else [text]
-        if st.query_params.get_all(key) == wanted:
-            return
-        try:
-            if wanted:
-                st.query_params[key] = wanted
-            else:
-                del st.query_params[key]
-        except StreamlitAPIException:
-            return
 
     def _changed(self, name: str) -> None:
         """Follow a control: values that depend on it, and whether a scenario still holds."""
@@ -227,7 +225,7 @@ class Panel:
 
     def draw(self) -> None:
         """Draw the panel into the sidebar."""
-        topic = self.topic
+        topic, values = self.topic, self.values
         names = [scenario.name for scenario in topic.scenarios]
         st.selectbox(
             "Scenario",
@@ -236,20 +234,17 @@ class Panel:
             bind="query-params",
             on_change=self.choose,
         )
-        for group in topic.layout(self.values):
-            if group.resting or not group.knobs:
-                continue
-            place = (
-                st.expander(group.title, key=f"_{topic.prefix}_{group.title}")
-                if group.title
-                else st.container()
-            )
+        groups = [group for group in topic.layout(values) if group.knobs and not group.resting]
+        for title, together in groupby(groups, lambda group: group.title):
+            # What has no title stands in one container however many groups it is, so that what folds keeps its place.
+            place = st.expander(title, key=f"_{topic.prefix}_{title}") if title else st.container()
             with place:
-                for name in group.knobs:
-                    self._widget(topic.knobs[name])
-                self._presets(group)
+                for group in together:
+                    for name in group.knobs:
+                        self._widget(topic.knobs[name])
+                    self._presets(group)
         with st.container(horizontal=True, gap="small"):
-            if "seed" in topic.shown(self.values):
+            if "seed" in topic.shown(values):
                 st.button("New seed", key=f"_{topic.prefix}_reseed", on_click=self.draw_seed, type="tertiary")
             st.button(
                 "Unpin" if self.pin else "Pin this run",
@@ -271,14 +266,19 @@ class Panel:
                 st.button(label, key=key, on_click=self.set, args=(changes,), type="tertiary")
 
     def refresh(self) -> Values:
-        """Take over what the widgets say now: a fragment runs again with the panel of the page's last run."""
-        self.values = self._read()
-        st.session_state[self._kept] = self.values
+        """Take over what the widgets say now: a fragment runs again with the panel of the page's last run.
+
+        In that run itself they have said it: to the panel when it was made, and each when it was drawn.
+        """
+        if not self._fresh:
+            self.values = self._read()
+            st.session_state[self._kept] = self.values
+        self._fresh = False
         return self.values
 
     def controls(self, tab: Tab) -> Values:
         """Draw a tab's own controls side by side, at most four a row, and return all values as they now are."""
-        for row in tab.rows(self.refresh()):
+        for row in tab.rows(self.values):
             for name in [
                 n for n in row if self.topic.knobs[n].kind == "choices"
             ]:  # needs the width for its chips
@@ -290,18 +290,19 @@ class Panel:
                     with place:
                         self._widget(self.topic.knobs[name])
         # What no control shows does not act, here as in the link.
-        return self.topic.settle(self.refresh())
+        return self.topic.settle(self.values)
 
     def scenario(self) -> Scenario | None:
         """Return the scenario in force, None when the values are the visitor's own."""
         return self.topic.scenario(self.topic.scenario_of(self.topic.settle(self.values)))
 
     def _widget(self, knob: Knob) -> None:
-        """Draw one knob's control."""
+        """Draw one knob's control, and take over what it holds if that is not its value."""
         key, value = self.topic.key(knob.name), self.values[knob.name]
         shown = _to_widget(knob, value)
         if key not in st.session_state:
             st.session_state[key] = shown
+        raw: Any
         shared: dict[str, Any] = {
             "key": key,
             "bind": "query-params",
@@ -314,30 +315,32 @@ class Panel:
             label += f", {knob.symbol}"
         default = _to_widget(knob, knob.default)
         if knob.kind == "bool":
-            st.toggle(label, value=default, **shared)
+            raw = st.toggle(label, value=default, **shared)
         elif knob.kind == "choice":
             options = self._choices(knob)
             if shown not in options:
                 st.session_state[key] = options[0]
             if len(options) <= 3 and sum(map(len, options)) <= 26:
                 first = default if default in options else options[0]
-                st.segmented_control(label, options, default=first, required=True, **shared)
+                raw = st.segmented_control(label, options, default=first, required=True, **shared)
             else:
-                st.selectbox(
+                raw = st.selectbox(
                     label, options, index=options.index(default) if default in options else 0, **shared
                 )
         elif knob.kind == "text":
-            st.text_input(label, value=default, max_chars=knob.most, **shared)
+            raw = st.text_input(label, value=default, max_chars=knob.most, **shared)
         elif knob.kind == "choices":
-            st.multiselect(label, knob.choices, default=default, max_selections=knob.most or None, **shared)
+            raw = st.multiselect(
+                label, knob.choices, default=default, max_selections=knob.most or None, **shared
+            )
         elif knob.log:
-            st.select_slider(label, _grid(knob, value), value=default, **shared)
+            raw = st.select_slider(label, _grid(knob, value), value=default, **shared)
         else:
             # The range never changes: to Streamlit a slider of another range is another widget, and the old one's
             # value would stay in the URL.
             number = int if knob.kind == "int" else float
             step = knob.step or (1 if knob.kind == "int" else (knob.high - knob.low) / 100)
-            st.slider(
+            raw = st.slider(
                 label,
                 min_value=number(knob.low),
                 max_value=number(knob.high),
@@ -346,11 +349,38 @@ class Panel:
                 format=None if knob.kind == "int" else f"%.{_places(step)}f{knob.unit}",
                 **shared,
             )
+        if raw != shown:
+            self.values = {**self.values, knob.name: self._taken(knob.name, raw)}
+            st.session_state[self._kept] = self.values
 
     def _choices(self, knob: Knob) -> tuple[str, ...]:
         """Offer only the choices that make sense beside the other values."""
         offered = self.topic.offers(self.values).get(knob.name)
         return offered if offered else knob.choices
+
+
+def _address(key: str, knob: Knob, value: Value, present: Sequence[str]) -> None:
+    """Write the value of a knob that has no control in view into the address; a control writes its own.
+
+    Streamlit does not do it for a control that is about to appear with a value, nor for one that stays hidden.
+
+    Args:
+        key: of the parameter.
+        knob: whose value it is.
+        value: to be written, unless it is the knob's default.
+        present: what the address holds of it now.
+    """
+    text = knob.text(value)
+    wanted = [] if value == knob.default else text if isinstance(text, list) else [text]
+    if present == wanted:
+        return
+    try:
+        if wanted:
+            st.query_params[key] = wanted
+        else:
+            del st.query_params[key]
+    except StreamlitAPIException:
+        return
 
 
 def show(knob: Knob, value: Value) -> str:
@@ -367,21 +397,32 @@ def _places(step: float) -> int:
     return max(0, -int(np.floor(np.log10(step) + 1e-9)))
 
 
-def _grid(knob: Knob, value: Value) -> list[str]:
+def _grid(knob: Knob, value: Value) -> tuple[str, ...]:
     """Return the stops of a logarithmic slider: steps of 12 % around the default, and the value itself."""
     assert isinstance(value, int | float)
     assert isinstance(knob.default, int | float)
-    low = knob.low if knob.low > 0 else knob.high * 1e-12
-    anchor = float(knob.default) or knob.high
-    ratio = 2.0 if knob.kind == "int" else _RATIO
-    lowest = int(np.ceil(np.log(low / anchor) / np.log(ratio) - 1e-9))
-    highest = int(np.floor(np.log(knob.high / anchor) / np.log(ratio) + 1e-9))
-    stops: set[float] = {knob.default, value, knob.low, knob.high}
+    stops, texts = _stops(knob.kind == "int", knob.low, knob.high, knob.default)
+    at = bisect_left(stops, value)
+    if at < len(stops) and stops[at] == value:
+        return texts
+    return (*texts[:at], str(knob.text(value)), *texts[at:])
+
+
+@lru_cache(maxsize=256)
+def _stops(whole: bool, low: float, high: float, default: float) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """Return the stops of a logarithmic slider that do not hang on its value, and each as the slider shows it."""
+    lowest_stop = low if low > 0 else high * 1e-12
+    anchor = float(default) or high
+    ratio = 2.0 if whole else _RATIO
+    lowest = int(np.ceil(np.log(lowest_stop / anchor) / np.log(ratio) - 1e-9))
+    highest = int(np.floor(np.log(high / anchor) / np.log(ratio) + 1e-9))
+    stops: set[float] = {default, low, high}
     for power in range(lowest, highest + 1):
         stop = anchor * ratio**power
-        stops.add(round(stop) if knob.kind == "int" else float(f"{stop:.3g}"))
-    inside = sorted(stop for stop in stops if knob.low <= stop <= knob.high)
-    return list(dict.fromkeys(str(knob.text(int(stop) if knob.kind == "int" else stop)) for stop in inside))
+        stops.add(round(stop) if whole else float(f"{stop:.3g}"))
+    number = int if whole else float
+    inside = tuple(number(stop) for stop in sorted(stops) if low <= stop <= high)
+    return inside, tuple(str(Knob.text(stop)) for stop in inside)
 
 
 def _to_widget(knob: Knob, value: Value) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from ui.squeeze import squeezed
+
 _KEY = "_deliveries"
 _AGAIN = 2.0  # seconds in which a run may still take away what the one before has sent
 _LOOK = 0.03  # seconds between looks at what is being made
@@ -70,7 +72,8 @@ def order(toolbar: str, number: int, name: str, mime: str, content: Callable[[],
 def deliver() -> None:
     """Hand over what has been ordered, waiting for what is still being made. Call it last in a run.
 
-    A control that is moved ends the wait; the run that follows goes on with it.
+    A control that is moved ends the wait; the run that follows goes on with it. Without an order there is nothing: the
+    browser remembers what it has taken, however often the component comes and goes.
     """
     pending = _pending()
     now = time.monotonic()
@@ -78,16 +81,14 @@ def deliver() -> None:
     for delivery in list(pending):
         while not delivery.done.wait(_LOOK):
             _KEY in st.session_state  # noqa: B015, where Streamlit ends a run that another one replaces
-    _component(
-        key="_delivery",
-        data={
-            "answers": [
-                {"toolbar": each.toolbar, "number": each.number, **each.answer}
-                for each in pending
-                if each.done.is_set()
-            ]
-        },
-    )
+    if not pending:
+        return
+    answers = [
+        {"toolbar": each.toolbar, "number": each.number, **each.answer}
+        for each in pending
+        if each.done.is_set()
+    ]
+    _component(key="_delivery", data={"answers": answers})
     for delivery in pending:
         delivery.sent = delivery.sent or time.monotonic()
 
@@ -123,4 +124,4 @@ export default function ({ data }) {
 }
 """
 
-_component = st.components.v2.component("layerwise_delivery", js=_SCRIPT)
+_component = st.components.v2.component("layerwise_delivery", js=squeezed(_SCRIPT))

@@ -4,28 +4,37 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
 
-from charts.figure import Figure, Spec
+from charts.figure import FEW, Column, Figure, Spec, Text, columns
 
 
 def table(frame: pd.DataFrame) -> pa.Table:
-    """Convert a frame for the browser: text as a dictionary, NaN as null.
+    """Convert a frame for the browser: text as a dictionary where that is shorter, NaN as null.
 
     Column by column, for ``Table.from_pandas`` spends more on looking at a small frame than on its cells.
     """
-    columns = {}
-    for name in frame.columns:
-        values = frame[name].array
-        if isinstance(values, pd.Categorical):
-            labels = pa.array(list(values.categories), pa.string())
-            columns[name] = pa.DictionaryArray.from_arrays(pa.array(values.codes.astype("int32")), labels)
-        else:
-            columns[name] = pa.array(np.asarray(values), from_pandas=True)
-    return pa.table(columns)
+    named = columns(frame)
+    return pa.Table.from_arrays([_cells(column) for column in named.values()], names=list(named))
+
+
+_SHORT = 8  # rows of text that take fewer bytes than the frame of a dictionary, some 200
+
+
+def _cells(column: Column) -> pa.Array:
+    if isinstance(column, Text) and len(column.codes) <= _SHORT:
+        return pa.array([column.labels[k] for k in column.codes.tolist()], pa.string())
+    if isinstance(column, Text):
+        labels = _labels if len(column.labels) <= FEW else _labels.__wrapped__
+        return pa.DictionaryArray.from_arrays(column.codes, labels(column.labels))
+    return pa.array(column, from_pandas=True)
+
+
+@lru_cache(maxsize=256)
+def _labels(labels: tuple[str, ...]) -> pa.Array:
+    return pa.array(labels, pa.string())
 
 
 @lru_cache(maxsize=128)

@@ -73,7 +73,7 @@ class _Worker:
 
     @classmethod
     def started(cls, command: Sequence[str]) -> "_Worker":
-        log = tempfile.TemporaryFile()  # noqa: SIM115, the worker closes it
+        log = _nameless()
         process = subprocess.Popen(
             command,
             cwd=_ROOT,
@@ -119,6 +119,14 @@ class _Worker:
         with self.log as log:
             log.seek(max(log.seek(0, os.SEEK_END) - 4000, 0))
             return log.read().decode(errors="replace")
+
+
+def _nameless() -> IO[bytes]:
+    """Open a file that is gone when it is closed; where none can be written, one that keeps nothing."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:  # pictures need no disk, and their failures tell most of what went wrong
+        return open(os.devnull, "w+b")
 
 
 class Printer:

@@ -5,7 +5,9 @@ from urllib.parse import parse_qs, urlencode
 import streamlit as st
 
 from charts.topic import Topic, Values
+from ui import viewport
 from ui.controls import Panel
+from ui.squeeze import squeezed
 
 # Streamlit writes the parameters of a scenario into the address one by one, some as new steps of the history and some
 # into the step that is there. Within a page all of them go into the step that is there; when a run has ended with
@@ -76,14 +78,15 @@ function install() {
   return it;
 }
 
-export default function ({ data, setTriggerValue }) {
+export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
   const it = window.layerwiseHistory ??= install();
   it.tell = (where) => setTriggerValue('went', where);
   it.report(data.place, data.query, data.answered);
+  return watchWidth(parentElement, data.width, setStateValue);
 }
 """
 
-_component = st.components.v2.component("layerwise_history", js=_SCRIPT)
+_component = st.components.v2.component("layerwise_history", js=squeezed(viewport.SCRIPT + _SCRIPT))
 
 
 def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:
@@ -100,7 +103,9 @@ def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:
 
 
 def watch(panel: Panel) -> None:
-    """Report which scenario is in force, and follow the browser back and forward. Call it at the end of a page's run.
+    """Report which scenario is in force, follow the browser back and forward, and ask it how wide the column is.
+
+    Call it once a page, at its end. One component does both, for each costs a run something.
 
     Not in a fragment: going back would take two runs there, and of what the first one lets expire in the browser
     Streamlit would send the second one a reference only.
@@ -116,13 +121,16 @@ def watch(panel: Panel) -> None:
 
     runs = st.session_state.get("_runs", 0) + 1  # so that every run reports
     st.session_state["_runs"] = runs
-    _component(
+    told = _component(
         key=key,
         data={
             "run": runs,
             "place": topic.scenario_of(topic.settle(panel.values)),
             "query": urlencode(_query(topic, panel.values), doseq=True),
             "answered": st.session_state.get(kept),
+            "width": viewport.width(),
         },
         on_went_change=went,
+        on_width_change=lambda: viewport.changed(key),
     )
+    viewport.take(told)

@@ -1,6 +1,5 @@
 """A page: question, controls, figure, reading, tabs; the same order for every topic."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,6 @@ from urllib.parse import urlencode
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from charts import progress
 from charts.figure import Figure
 from charts.topic import CODE, NOTES, WHY, Action, Block, Fold, Link, Tab, Topic, Values, View, readings
 from core.knobs import quote
@@ -28,24 +26,21 @@ from ui import (
 )
 from ui.controls import Panel
 from ui.style import FRAMED, PRINT, SCREEN, STYLE
+from ui.waiting import Waiting, rest
 
 # Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
 # in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
 HEAD_START = 0.12
-_LOOK = 0.01  # seconds between looks whether a control has been changed again meanwhile
-_SOON = 0.15  # seconds that a figure may take before the page says how far it is
 _SHOWN = "_shown"  # values that the last run drew
+# Above the derivation. A heading has a link of its own; without anything to tab to before the formulas, the browser
+# looks through all their parts for it at every change (React Aria's tab panels do).
+_DERIVATION = "###### Derivation, with the numbers of this run"
 GROWING = "Drawing more networks into the figure; change a control at any time."
 
 
 def start(title: str) -> None:
-    """Set the browser's title, the layout, and the few rules of style that Streamlit's theme has no setting for."""
-    st.set_page_config(
-        page_title=f"{title} · Layerwise" if title else "Layerwise",
-        page_icon=navigation.icon(),
-        layout="wide",
-        initial_sidebar_state="auto",
-    )
+    """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
+    st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise")
     st.html(STYLE)
     if st.context.is_embedded:
         st.html(FRAMED)
@@ -60,9 +55,9 @@ def show(topic: Topic) -> None:
     hidden = hide.hidden()
     words = hide.TEXT not in hidden
     head = _Head(topic, words)
-    with progress.listening(head.progress):
+    with Waiting(lambda: head.draw().empty()):
         view = topic.glance(panel.values)
-    said = head.done()
+    said = head.draw()
 
     main = view.figure
     if panel.pin is not None:
@@ -78,7 +73,7 @@ def show(topic: Topic) -> None:
         playback.draw()
     shown, st.session_state[_SHOWN] = st.session_state.get(_SHOWN), panel.values
     if not panel.entered and shown != panel.values:
-        _rest(HEAD_START)
+        rest(HEAD_START)
     with said:
         _say(topic, panel, view, words)
     if hide.CONTROLS not in hidden:
@@ -96,7 +91,6 @@ def show(topic: Topic) -> None:
     elif view.rest is not None:
         st.progress(view.done, GROWING)
     _lower(topic, panel, view, main, width)
-    viewport.watch()
     history.watch(panel)
     if view.rest is not None:
         # The next run draws more into the same figure. A control that has been changed meanwhile gets that run instead.
@@ -113,45 +107,16 @@ class _Head:
 
     def __init__(self, topic: Topic, words: bool) -> None:
         self._topic, self._words = topic, words
-        self._began = time.monotonic()
         self._said: DeltaGenerator | None = None
-        self._waiting: DeltaGenerator | None = None
 
-    def progress(self, share: float, text: str) -> None:
-        """Take a report of the experiment. Streamlit ends the run here when a control has been changed since."""
-        if time.monotonic() - self._began < _SOON:
-            _look()
-            return
-        if self._waiting is None:
-            self._waiting = self._draw().empty()
-        self._waiting.progress(share, text)
-
-    def done(self) -> DeltaGenerator:
-        """Return the place above the figure where something can be said."""
-        if self._waiting is not None:
-            self._waiting.empty()
-        return self._draw()
-
-    def _draw(self) -> DeltaGenerator:
+    def draw(self) -> DeltaGenerator:
+        """Draw it if that is not done yet; return the place above the figure where something can be said."""
         if self._said is None:
             start(self._topic.title)
             if self._words:
                 st.markdown(f"##### {self._topic.question}")
             self._said = st.container()
         return self._said
-
-
-def _look() -> None:
-    """Let Streamlit end this run if a control has been changed since it began."""
-    _SHOWN in st.session_state  # noqa: B015
-
-
-def _rest(seconds: float) -> None:
-    """Wait, unless a control is changed."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        time.sleep(min(left, _LOOK))
-        _look()
 
 
 def _say(topic: Topic, panel: Panel, view: View, words: bool) -> None:
@@ -243,7 +208,7 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> 
                 continue
             with place:
                 if name == WHY:
-                    st.markdown(view.why)
+                    st.markdown(f"{_DERIVATION}\n\n{view.why}")
                     _folds(shared, view.folds)
                 elif name == CODE:
                     for program in view.code:
@@ -279,9 +244,8 @@ def _tab(shared: _Shared, tab: Tab) -> None:
         with st.container(key=f"{SCREEN}_controls"):
             values = shared.panel.controls(tab)
     waiting = st.empty()
-    with progress.listening(waiting.progress):
+    with Waiting(lambda: waiting):
         blocks = tab.blocks(values)
-    waiting.empty()
     _blocks(shared, blocks, f"{shared.topic.prefix}_{quote(tab.name)}", tab.clicks)
 
 

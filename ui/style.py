@@ -1,6 +1,7 @@
 """The few rules of style that Streamlit's theme has no setting for: the page on screen, and as a handout on paper."""
 
 from charts.theme import INKS, PAGE
+from ui.squeeze import squeezed
 
 # Containers whose key begins so are on paper only, or on screen only.
 PRINT, SCREEN = "print", "screen"
@@ -14,8 +15,7 @@ _SCREEN = f"""
 [data-testid="stMarkdownContainer"] table {{ display: block; width: fit-content; max-width: 100%; overflow-x: auto; }}
 .katex-display {{ overflow-x: auto; overflow-y: hidden; }}
 @media (max-width: 640px) {{ [data-testid="stMainBlockContainer"] {{ padding: 4.2rem 1rem 3rem; }} }}
-[data-testid="stElementContainer"], [data-testid="stTabs"], [data-testid="stTabs"] * {{
-  opacity: 1 !important; transition: none !important; }}
+[data-testid="stElementContainer"], [data-testid="stTabs"] > * {{ opacity: 1 !important; transition: none !important; }}
 .vega-bind {{ display: flex; gap: .6rem; align-items: center; font-size: .85rem; }}
 .vega-bind-name {{ min-width: 0 !important; width: auto !important; }}
 .vega-bind input[type=range] {{ width: min(320px, 45vw); }}
@@ -75,4 +75,4 @@ _WHITE = f"""
 # In a frame of another page there is no menu to leave room for.
 FRAMED = '<style>[data-testid="stMainBlockContainer"] { padding-top: .6rem !important; }</style>'
 
-STYLE = f"<style>{_SCREEN}{_PAPER}{_WHITE}</style>"
+STYLE = squeezed(f"<style>{_SCREEN}{_PAPER}{_WHITE}</style>")

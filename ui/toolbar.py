@@ -11,6 +11,7 @@ from charts.export import ENDINGS, GROUNDS, PICTURES, SCALES, SIZES, file_name, 
 from charts.figure import Figure
 from charts.topic import Topic, Values
 from ui import delivery
+from ui.squeeze import squeezed
 
 _MIME = {"json": "application/vnd.vegalite+json", "svg": "image/svg+xml"}
 _SIZE_LABELS = {name: size.label for name, size in SIZES.items()}
@@ -170,7 +171,9 @@ export default function ({ parentElement, data, setTriggerValue }) {
 }
 """
 
-_component = st.components.v2.component("layerwise_toolbar", html=_HTML, css=_STYLE, js=_SCRIPT)
+_component = st.components.v2.component(
+    "layerwise_toolbar", html=_HTML, css=squeezed(_STYLE), js=squeezed(_SCRIPT)
+)
 
 
 def draw(

@@ -1,32 +1,49 @@
 """How wide the main column is: a figure of several panels needs to know, and only the browser does."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from charts.figure import WIDE
+from ui.squeeze import squeezed
 
 _STEP = 40
+_LEAST, _MOST = 320, 1600
 _KEY = "_viewport"
+_COMPONENT = "_viewport_component"
 
-_REPORT = f"""
-export default function ({{ parentElement, setStateValue }}) {{
+# For the script of a component: begins to report the width of the column, as long as ``parent`` is on the page. The
+# server says what it draws with, so that a page that already fits is not drawn twice.
+SCRIPT = f"""
+function watchWidth(parent, told, tell) {{
+  const own = parent.layerwiseWidth ??= {{ told }};
+  own.tell = tell;
+  const stop = () => {{ clearTimeout(own.waiting); own.watch?.disconnect(); own.watch = null; }};
   const column = document.querySelector('[data-testid="stMainBlockContainer"]');
-  if (!column) return;
-  let told = null;
+  if (!column || own.watch) return stop;
   const report = () => {{
     const style = getComputedStyle(column);
     const inner = column.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    const width = Math.max(320, Math.min(1600, inner < 640 ? Math.floor(inner / 10) * 10
-      : Math.floor(inner / {_STEP}) * {_STEP}));
-    if (width !== told) {{ told = width; setStateValue('width', width); }}
+    const step = inner < 640 ? 10 : {_STEP};
+    const width = Math.max({_LEAST}, Math.min({_MOST}, Math.floor(inner / step) * step));
+    if (width !== own.told) {{ own.told = width; own.tell('width', width); }}
   }};
-  let waiting = 0;
-  const watch = new ResizeObserver(() => {{ clearTimeout(waiting); waiting = setTimeout(report, 150); }});
-  watch.observe(column);
-  return () => {{ clearTimeout(waiting); watch.disconnect(); }};
+  own.watch = new ResizeObserver(() => {{ clearTimeout(own.waiting); own.waiting = setTimeout(report, 150); }});
+  own.watch.observe(column);
+  return stop;
 }}
 """
 
-_component = st.components.v2.component("layerwise_viewport", js=_REPORT)
+_component = st.components.v2.component(
+    "layerwise_viewport",
+    js=squeezed(
+        f"""
+{SCRIPT}
+export default ({{ parentElement, data, setStateValue }}) => watchWidth(parentElement, data.width, setStateValue);
+"""
+    ),
+)
 
 
 def width() -> int:
@@ -36,15 +53,20 @@ def width() -> int:
 
 
 def watch() -> None:
-    """Keep asking the browser; a change of the width reruns the page once. Call it once a page, at its end."""
-    result = _component(key="_viewport_component", on_width_change=_changed)
-    seen = result.get("width")
-    if isinstance(seen, int | float) and not isinstance(seen, bool):
-        st.session_state[_KEY] = int(seen)
+    """Keep asking the browser; a change of the width reruns the page once. Call it once a page, at its end.
+
+    A page with controls asks with ``history.watch`` instead, which does both.
+    """
+    take(_component(key=_COMPONENT, data={"width": width()}, on_width_change=lambda: changed(_COMPONENT)))
 
 
-def _changed() -> None:
-    """Take the new width over before the page runs again."""
-    seen = st.session_state["_viewport_component"].get("width")
+def changed(component: str) -> None:
+    """Take the new width over before the page runs again, from the callback of a component by its key."""
+    take(st.session_state[component])
+
+
+def take(told: Mapping[str, Any]) -> None:
+    """Take the width over that a component reports, if it does."""
+    seen = told.get("width")
     if isinstance(seen, int | float) and not isinstance(seen, bool):
-        st.session_state[_KEY] = int(min(max(seen, 320), 1600))
+        st.session_state[_KEY] = int(min(max(seen, _LEAST), _MOST))

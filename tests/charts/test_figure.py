@@ -2,11 +2,13 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charts.figure import Figure, bins, rows, spread
+from charts.figure import Figure, Text, bins, blank, columns, rows, spread
+from ui.figure import table
 
 HUGE = 1e6
 positions = st.lists(st.floats(-HUGE, HUGE), min_size=0, max_size=12)
@@ -97,6 +99,117 @@ def test_rows_repeat_scalars_and_make_text_categorical():
     assert isinstance(frame["name"].dtype, pd.CategoricalDtype)
     assert frame.x.dtype == np.float64
     assert frame.on.dtype == bool
+
+
+CELLS = {
+    "number": st.floats(allow_nan=False, width=32) | st.integers(-9, 9),
+    "small": st.builds(np.int8, st.integers(-9, 9)),
+    "flag": st.booleans(),
+    "text": st.sampled_from(["", "b", "B", "a b", "é", "10", "9"]),
+}
+
+
+@st.composite
+def part(draw):
+    """Draw some rows: each column a scalar, or a list or an array of one length."""
+    length = draw(st.integers(1, 12))
+    found = {}
+    for name, cell in CELLS.items():
+        form = draw(st.sampled_from([list, tuple, np.array, None]))
+        found[name] = (
+            draw(cell) if form is None else form(draw(st.lists(cell, min_size=length, max_size=length)))
+        )
+    return found
+
+
+@settings(max_examples=25)
+@given(st.lists(part(), min_size=1, max_size=4))
+def test_rows_stack_their_parts_as_pandas_does(parts):
+    frame = rows(*parts)
+    one_by_one = [
+        pd.DataFrame(p if any(map(np.ndim, p.values())) else {k: [v] for k, v in p.items()}) for p in parts
+    ]
+    truth = pd.concat(one_by_one, ignore_index=True)
+    labels = sorted(set(truth.text))
+    assert list(frame.text.cat.categories) == labels
+    np.testing.assert_array_equal(frame.text.cat.codes, [labels.index(each) for each in truth.text])
+    for name in ("number", "small", "flag"):
+        assert frame[name].dtype.kind == np.concatenate([np.atleast_1d(p[name]) for p in parts]).dtype.kind
+        np.testing.assert_array_equal(frame[name], truth[name])
+    assert frame.equals(pd.DataFrame({name: frame[name] for name in frame}))
+    assert table(frame).to_pylist() == truth[list(CELLS)].to_dict("records")
+
+
+def test_rows_refuse_columns_of_different_lengths():
+    with pytest.raises(ValueError, match="y has shape"):
+        rows(x=[1.0, 2.0], y=[1.0])
+    with pytest.raises(ValueError, match="name has shape"):
+        rows(x=[1.0, 2.0, 3.0], name=["a", "b"])
+
+
+def test_many_labels_and_none():
+    names = [f"{k:03}" for k in range(300)]
+    frame = rows(name=names[::-1], x=range(300))
+    assert list(frame.name) == names[::-1]
+    assert list(frame.name.cat.categories) == names
+    assert frame.name.cat.codes.dtype == np.int16
+    assert rows(x=np.array([]), name=np.array([], str)).shape == (0, 2)
+
+
+def seen(frame):
+    """Return the cells that ``columns`` says, the text as text."""
+    found = columns(frame)
+    return {
+        name: [c.labels[k] for k in c.codes] if isinstance(c, Text) else list(c) for name, c in found.items()
+    }
+
+
+def test_columns_are_those_of_the_frame_whatever_was_done_to_it():
+    frame = rows(x=np.array([3.0, 1.0, 2.0]), name=["b", "a", "b"], shown=True)
+    plain = pd.DataFrame({"x": [3.0, 1.0], "name": pd.Categorical(["v", "w"], ["w", "v"])})
+    changed = frame.copy()
+    changed["x"] = [7.0, 8.0, 9.0]
+    masked = rows(x=np.array([3.0, 1.0, 2.0]), name="a")
+    masked.loc[masked.x > 1, "x"] = -1.0
+    replaced = rows(x=np.array([3.0, 1.0]), name="a")
+    replaced["x"] = np.array([5.0, 6.0])
+    replaced["more"] = 1
+    for each in (
+        *(frame, plain, changed, masked, replaced, frame.assign(x=0.0), frame[frame.x > 1], frame.iloc[::-1]),
+        *(frame.sort_values("x"), frame.drop(columns="name"), frame.rename(columns={"x": "y"}), blank(frame)),
+    ):
+        assert seen(each) == each.astype(object).to_dict("list")
+        assert table(each).to_pydict() == seen(each)
+    with pytest.raises(ValueError, match="name lacks a text"):
+        columns(pd.DataFrame({"name": pd.Categorical(["a", None])}))
+    assert replaced.x.tolist() == [5.0, 6.0]
+    assert masked.x.tolist() == [-1.0, 1.0, -1.0]
+
+
+def test_a_blank_is_the_first_row_hidden():
+    frame = rows(x=np.array([3.0, np.nan]), name=["b", "a"], shown=[True, True])
+    for each in (frame, frame.copy()):
+        row = blank(each)
+        assert row.equals(frame.iloc[:1].assign(shown=False))
+    assert blank(frame[["x"]]).equals(frame[["x"]].iloc[:1])
+    assert len(blank(frame.iloc[:0])) == 0
+
+
+@pytest.mark.parametrize("count", [1, 4, 200])
+def test_text_is_sent_in_the_shorter_way(count):
+    def size(sent):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, sent.schema) as writer:
+            writer.write_table(sent)
+        return sink.getvalue().size
+
+    frame = rows(name=["batch norm", "none"] * count, x=1.0)
+    sent = table(frame)
+    plain = sent.set_column(0, "name", sent["name"].cast(pa.string()))
+    coded = sent.set_column(0, "name", plain["name"].dictionary_encode())
+    assert size(sent) <= size(plain)
+    assert size(sent) <= size(coded)
+    assert sent["name"].to_pylist() == list(frame.name)
 
 
 @given(st.lists(st.floats(-2, 3) | st.just(np.nan) | st.just(np.inf), max_size=60), st.integers(1, 30))

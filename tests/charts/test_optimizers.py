@@ -1,8 +1,10 @@
 """The main figure of Optimizers: what all methods share, the second run, the points, the arrows, and what scenarios say."""
 
+import json
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from charts.optimizers import TOPIC
@@ -11,6 +13,7 @@ from core.descent import SurfaceProblem, descend
 from core.optimizers import OPTIMIZERS
 from core.schedules import SCHEDULES
 from core.surfaces import SURFACES
+from ui.figure import table
 
 
 def values_of(**given):
@@ -156,33 +159,83 @@ def test_every_stationary_point_in_the_window_is_marked_on_demand():
     ]
     assert {(x, y) for x, y in zip(drawn.x, drawn.y, strict=True)} == {p.point for p in inside}
     for _, row in drawn.iterrows():
-        assert (str(row.left) + str(row.right)).startswith(str(row.kind))
+        assert str(row.point_name).startswith(str(row.kind))
 
 
 def test_arrows_lead_to_the_next_point_and_downhill():
     values = values_of(surface="Himmelblau", optimizers=("GD",), steps=50)
     result = run(values)["GD"]
-    arrows = TOPIC.view(values).figure.data["arrows"]
-    arrows = arrows[arrows.drawn & (arrows.step < 50)]
-    assert len(arrows) >= 45
-    here, step = result.path[arrows.step], arrows.step.to_numpy()
-    np.testing.assert_allclose(arrows[["next_x", "next_y"]], result.path[step + 1], atol=1e-5)
-    tips = arrows[["tip_x", "tip_y"]].to_numpy(float) - here
-    along = np.sum(tips * -result.gradient[step], axis=1)
-    sizes = np.hypot(*tips.T) * np.hypot(*result.gradient[step].T)
+    rows = TOPIC.view(values).figure.data["path"]
+    rows = rows[(rows["last"] > 0) & (rows.step < 50)]
+    assert len(rows) >= 45
+    step = rows.step.to_numpy()
+    np.testing.assert_allclose(rows[["next_x", "next_y"]], result.path[step + 1], atol=1e-5)
+    # On a screen, where a unit of y is as long as one of x / 0.78 in the square window.
+    down = -result.gradient[step] * [1, 0.78]
+    moved = np.diff(result.path, axis=0)[step] * [1, 0.78]
     well = np.hypot(*result.gradient[step].T) > 1e-3
-    np.testing.assert_allclose(along[well] / sizes[well], 1, atol=1e-4)
-    # On the screen every one of them is as long as every other.
-    span = np.array([10.0, 10.0 / 0.78])
-    np.testing.assert_allclose(np.hypot(*(tips[well] / span).T), 0.062, rtol=1e-3)
+    for angle, way in ((rows.downhill, down), (rows.ahead, moved)):
+        turn = np.radians(angle.to_numpy(float)[well] / 10)
+        along = way[well, 0] * np.sin(turn) + way[well, 1] * np.cos(turn)
+        np.testing.assert_allclose(along / np.hypot(*way[well].T), 1, atol=1e-6)
+
+
+def test_no_way_down_is_no_direction():
+    values = values_of(surface="Saddle", optimizers=("GD",), start_x=0.0, start_y=0.0, steps=3)
+    rows = TOPIC.view(values).figure.data["path"]
+    assert (rows[rows["last"] > 0].downhill == -1).all()
 
 
 def test_an_arrow_out_of_the_window_ends_at_its_border():
     values = values_of(optimizers=("GD",), gd_lr=0.6, steps=12)
-    arrows = TOPIC.view(values).figure.data["arrows"]
-    arrows = arrows[arrows.drawn]
-    assert ((arrows.next_y >= -3.5) & (arrows.next_y <= 3.0)).all()
-    assert ((arrows.next_y == -3.5) | (arrows.next_y == 3.0)).any()
+    rows = TOPIC.view(values).figure.data["path"]
+    rows = rows[rows["last"] > 0]
+    assert ((rows.next_y >= -3.5) & (rows.next_y <= 3.0)).all()
+    inner = rows[~rows.border]
+    assert ((inner.next_y == -3.5) | (inner.next_y == 3.0)).any()
+
+
+def test_to_move_one_rate_runs_one_method():
+    before, after = (run(values_of(gd_lr=lr)) for lr in (0.11, 0.12))
+    assert [name for name in before if before[name] is not after[name]] == ["GD"]
+    moved = run(values_of(gd_lr=0.12, start_x=-4.9))
+    assert all(moved[name].path[0, 0] == -4.9 for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"seed": 6}, False),
+        ({"noise": 0.4}, False),
+        ({"clip_at": 0.3}, False),
+        ({"schedule_floor": 0.5}, False),
+        ({"convention": "Keras"}, False),
+        ({"kappa": 20.0}, False),
+        ({"steps": 21}, False),
+        ({"edit": "Adam", "points": True}, True),
+    ],
+)
+def test_a_run_is_computed_anew_for_all_that_it_hangs_on(given, same):
+    base = {"optimizers": ("RMSProp",), "noise": 0.3, "clip": "norm", "clip_at": 0.5, "schedule": "cosine",
+            "rmsprop_eps": 0.1, "steps": 20, "seed": 5}  # fmt: skip
+    one, other = run(values_of(**base))["RMSProp"], run(values_of(**{**base, **given}))["RMSProp"]
+    assert (one is other) == same
+    assert same or one.path.shape != other.path.shape or not np.array_equal(one.path, other.path)
+
+
+# Size
+
+
+def test_the_default_figure_is_a_short_message():
+    figure = TOPIC.view(TOPIC.defaults()).figure
+    sent = len(json.dumps(figure.spec(1080)))
+    for frame in figure.data.values():
+        sink = pa.BufferOutputStream()
+        drawn = table(frame)
+        with pa.ipc.new_stream(sink, drawn.schema) as stream:
+            stream.write_table(drawn)
+        sent += sink.getvalue().size
+    assert sent < 40_000
 
 
 # A typed function

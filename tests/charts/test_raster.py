@@ -117,6 +117,56 @@ def test_isolines_of_a_plane_lie_on_their_levels():
         assert np.ptp(py[number == line]) == pytest.approx(1)
 
 
+def apart(points, line):
+    """Return the distance of points from a chain of vertices, one segment after the other."""
+    start, along = line[:-1], np.diff(line, axis=0)
+    off = points[:, None] - start
+    share = np.sum(off * along, axis=-1) / np.maximum(np.sum(along**2, axis=-1), 1e-300)
+    return np.linalg.norm(off - np.clip(share, 0, 1)[..., None] * along, axis=-1).min(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_a_thinned_line_leaves_out_lies_on_it(seed):
+    rng = np.random.default_rng(seed)
+    lines = [np.cumsum(rng.normal(size=(n, 2)), axis=0) for n in (1, 2, 3, 90, 200)]
+    lines[3][-1] = lines[3][0]  # closed
+    within = np.array([2.0, 0.7])
+    lengths = np.array([len(line) for line in lines])
+    kept = raster.thinned(np.concatenate(lines), lengths, within)
+    for line, stays in zip(lines, np.split(kept, np.cumsum(lengths)[:-1]), strict=True):
+        assert stays[[0, -1]].all()
+        if len(line) > 2:
+            assert apart(line / within, line[stays] / within).max() <= 1 + 1e-9
+    assert kept.sum() < 0.7 * len(kept)
+
+
+def test_every_vertex_that_stays_is_needed():
+    angle = np.linspace(0, 2 * np.pi, 400)
+    circle = np.column_stack([np.cos(angle), np.sin(angle)])
+    straight = np.column_stack([np.linspace(0, 1, 50), np.linspace(0, 3, 50)])
+    kept = raster.thinned(np.concatenate([circle, straight]), np.array([400, 50]), np.array([0.01, 0.01]))
+    # An arc of angle a is 1 − cos(a/2) from its chord: 23 of them at least, and halving takes twice as many at most.
+    assert 23 <= kept[:400].sum() - 1 <= 46
+    np.testing.assert_array_equal(np.flatnonzero(kept[400:]), [0, 49])
+
+
+@pytest.mark.parametrize("name", ["Quadratic bowl", "Himmelblau", "Easom"])
+def test_thinned_isolines_stay_within_half_a_pixel(name):
+    surface, pixels = SURFACES[name], np.array([859, 430])
+    x, y, points = raster.grid(surface.window, 61)
+    values = surface.f(points)
+    levels = raster.depth(values, float(values.min()))
+    unit = np.array([np.ptp(x), np.ptp(y)]) / pixels
+    px, py, number = raster.isolines(x, y, levels, 5, 0.5 * unit)
+    full_x, full_y, full = raster.isolines(x, y, levels, 5, 1e-9 * unit)
+    assert set(number) == set(full)
+    assert len(px) < 0.8 * len(full_x)
+    for line in set(full):
+        traced = np.column_stack([full_x, full_y])[full == line] / unit
+        drawn = np.column_stack([px, py])[number == line] / unit
+        assert apart(traced, drawn).max() <= 0.5 + 1e-6
+
+
 def test_no_isolines_in_a_flat_field():
     x = np.linspace(0, 1, 5)
     assert [len(part) for part in raster.isolines(x, x, np.zeros((5, 5)), 4)] == [0, 0, 0]

@@ -73,6 +73,49 @@ def test_what_grows_is_weighed_anew():
     assert growing.cache_info().currsize == 1
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_bytes_are_those_of_what_is_there(seed):
+    rng = np.random.default_rng(seed)
+
+    @keep(entries=6, most=30_000)
+    def growing(name: int, *, twice: bool = False) -> list[Any]:
+        return [np.zeros(int(rng.integers(1, 1500)))]
+
+    for _ in range(200):
+        name, twice = int(rng.integers(12)), bool(rng.integers(2))
+        match rng.integers(5):
+            case 0:
+                growing(name, twice=twice).append(np.zeros(int(rng.integers(1, 900))))
+                growing.grown(name, twice=twice)
+            case 1:
+                growing.grown(name, twice=twice)  # there or not, and as heavy as before
+            case 2 if rng.random() < 0.05:
+                growing.cache_clear()
+            case _:
+                growing(name, twice=twice)
+        held = [weigh(value) for value, _ in growing._found.values()]
+        info = growing.cache_info()
+        assert (info.bytes, info.currsize) == (sum(held), len(held))
+        assert len(held) <= 6
+        assert info.bytes <= 30_000 or len(held) == 1
+
+
+def test_who_computes_last_is_not_counted_twice():
+    @keep(entries=5)
+    def made(x: int, again: bool = True) -> np.ndarray:
+        if again:
+            inner.append(made(x, False))
+            found.setdefault(x, made._function(x, False))
+        return found.setdefault(x, np.zeros(1000))
+
+    inner: list[Any] = []
+    found: dict[int, Any] = {}
+    made(1)
+    made(1)
+    assert made.cache_info().bytes == sum(weigh(value) for value, _ in made._found.values())
+    assert made.cache_info().currsize == 2
+
+
 def test_an_error_is_not_kept():
     asked = []
 
@@ -105,6 +148,7 @@ def test_threads_get_the_same_object():
     assert len(found) == 4
     assert all(each is found[0] for each in found)
     assert made.cache_info().currsize == 1
+    assert made.cache_info().bytes == weigh([1])  # once, though four were made
 
 
 _BIG = np.zeros(10_000)  # 80 kB

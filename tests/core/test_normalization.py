@@ -10,6 +10,7 @@ from core.normalization import (
     RunningStats,
     batch_statistics,
     batchnorm_convention,
+    follow,
     normalize,
     normalize_batch,
     normalize_batch_backward,
@@ -364,3 +365,28 @@ def test_an_offset_costs_no_digits_of_the_gradient(offset):
 def test_equal_values_leave_no_rest(value, n):
     y, _ = normalize_batch(np.full((n, 1), value), 2.0, 0.25, RunningStats.start(1), eps=1e-30)
     assert (y == 0.25).all()
+
+
+@pytest.mark.parametrize("convention", BATCHNORM_CONVENTIONS)
+@pytest.mark.parametrize("momentum", ["default", None])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_stream_is_followed_as_batch_by_batch(convention, momentum, count):
+    if convention in ("Keras", "ONNX") and momentum is None:
+        with pytest.raises(ValueError, match="momentum"):
+            follow(np.zeros(2), np.ones(2), count, momentum=None, convention=convention)
+        return
+    rng = np.random.default_rng(count)
+    mean, var = rng.normal(size=30), rng.exponential(size=30)
+    var[20] = 1e308  # overflows
+    states = [RunningStats.start(1, mean=2.5, var=0.3)]
+    with np.errstate(over="ignore"):
+        for m, v in zip(mean, var, strict=True):
+            states.append(states[-1].update([m], [v], count, momentum=momentum, convention=convention))
+    means, variances = follow(mean, var, count, start=(2.5, 0.3), momentum=momentum, convention=convention)
+    np.testing.assert_array_equal(means, [float(state.mean[0]) for state in states])
+    np.testing.assert_array_equal(variances, [float(state.var[0]) for state in states])
+
+
+def test_nothing_is_followed_without_a_value():
+    with pytest.raises(ValueError, match="count = 0"):
+        follow(np.zeros(2), np.ones(2), 0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core import propagation
 from core.activations import ACTIVATIONS
 from core.initializers import INITIALIZERS, LSUV, Initializer
 from core.propagation import (
@@ -711,6 +712,27 @@ def test_schemes_of_one_family_are_scaled_copies_in_a_relu_net(batch):
     # the weight gradient's level moves with the scale, its slope over depth does not
     scaled = run.weight_gradient_rms[1] * ratio**19
     np.testing.assert_allclose(run.weight_gradient_rms[2], scaled, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["ReLU", "leaky ReLU", "identity"])
+@pytest.mark.parametrize("widths", [16, (20, 12, 9, 9, 7, 14)])
+def test_schemes_that_share_a_pass_get_what_passes_of_their_own_give(name, widths, monkeypatch):
+    schemes = list(SCHEMES.values())
+    kw = {"depth": 5, "width": widths, "batch": 3, "seeds": 2, "seed": 4, "moments": True, "slopes": True}
+    shared = propagate(ACTIVATIONS[name], schemes, **kw)
+    monkeypatch.setattr(propagation, "_copies", lambda *_: None)
+    own = propagate(ACTIVATIONS[name], schemes, **kw)
+    for field in (*FIELDS, *MORE):
+        np.testing.assert_allclose(getattr(shared, field), getattr(own, field), rtol=1e-12, atol=1e-14)
+
+
+def test_a_scheme_that_leaves_the_middle_of_float64_has_a_pass_of_its_own(monkeypatch):
+    far = replace(HE, std=lambda *_: 1e40)
+    kw = {"depth": 9, "width": 8, "batch": 2, "seeds": 2, "seed": 0}
+    shared = propagate(RELU, [far, HE], **kw)
+    assert not np.isfinite(shared.signal_rms[0, :, -1]).any()
+    monkeypatch.setattr(propagation, "_copies", lambda *_: None)
+    np.testing.assert_array_equal(shared.signal_rms[0], propagate(RELU, [far, HE], **kw).signal_rms[0])
 
 
 def test_orthogonal_linear_net_keeps_every_length():

@@ -9,7 +9,7 @@ from core.activations import ACTIVATIONS
 from core.batch_stream import stream_batches
 from core.initializers import INITIALIZERS
 from core.propagation import propagate
-from core.streams import stream
+from core.streams import stream, streams
 
 PLACES = [(), (0,), (1,), (2,), (0, 1), (1, 0), (1, 1), (7, 3, 1), (1000,)]
 
@@ -56,6 +56,28 @@ def test_the_global_generator_is_neither_read_nor_moved():
 def test_negative_numbers_are_refused(seed, place):
     with pytest.raises(ValueError, match=r"non-negative|>= 0|negative"):
         stream(seed, *place)
+    with pytest.raises(ValueError, match="non-negative"):
+        streams(seed, [place] * 30)
+
+
+@pytest.mark.parametrize("seed", [0, 9999, 2**32 - 1, 2**32, 2**70 + 3, 2**128 - 1, 2**200])
+@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("length", range(4))
+def test_many_streams_begin_as_each_alone(seed, count, length):
+    """NumPy's own ``SeedSequence`` says what the words must be."""
+    dice = np.random.default_rng(length)
+    places = [tuple(int(n) for n in dice.integers(0, 2 ** (8 * (k % 5)), length)) for k in range(count)]
+    for place, generator in zip(places, streams(seed, places), strict=True):
+        assert generator.bit_generator.state == stream(seed, *place).bit_generator.state
+
+
+def test_streams_of_long_numbers_and_of_no_place():
+    assert streams(1, []) == []
+    places = [(k, 2**32 + k) for k in range(30)]
+    for place, generator in zip(places, streams(1, places), strict=True):
+        assert generator.bit_generator.state == stream(1, *place).bit_generator.state
+    with pytest.raises(ValueError, match="one length"):
+        streams(1, [(1,), (1, 2)])
 
 
 def test_a_deeper_network_extends_a_shallower_one():

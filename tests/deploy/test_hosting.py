@@ -130,3 +130,28 @@ def test_an_advisory_is_told_from_a_package_that_is_not_found() -> None:
     assert found == ["broken 2: PYSEC-1, mended in 2.1, 3"]
     assert missing == ["other"]
     assert asked == 2
+
+
+@pytest.mark.parametrize(
+    ("report", "said", "status"),
+    [
+        ('{"dependencies": [{"name": "sound", "version": "1", "vulns": []}]}', "", 0),
+        (
+            '{"dependencies": [{"name": "b", "version": "2", "vulns": [{"id": "X", "fix_versions": []}]}]}',
+            "",
+            1,
+        ),
+        ("", "Traceback\nrequests.exceptions.ProxyError: no way", 0),
+        ("", "ERROR:pip_audit._cli:requirement b==2 does not contain a hash", 2),
+    ],
+    ids=["sound", "advisory", "nobody answers", "the audit itself fails"],
+)
+def test_the_audit_fails_where_it_must(
+    report: str, said: str, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = subprocess.CompletedProcess([], 1, report, said)
+    monkeypatch.setattr(audit.subprocess, "run", lambda *_, **__: done)
+    assert audit.main() == status
+    told = capsys.readouterr()
+    assert said.rpartition("\n")[2] in told.out + told.err
+    assert "Traceback" not in told.out

@@ -1,0 +1,86 @@
+"""Waiting for an experiment: quick ones show nothing, longer ones say how far they are, and the longest take turns."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from charts import progress
+
+SOON = 0.15  # seconds until a page says how far an experiment is
+LONG = 0.4  # seconds after which an experiment needs a turn to go on
+AT_ONCE = 2  # experiments of that length in this process; more would hold up everybody's sliders
+_LOOK = 0.01  # seconds between looks whether a control has been changed meanwhile
+
+_turns = threading.BoundedSemaphore(AT_ONCE)
+
+
+def look() -> None:
+    """Let Streamlit end this run if a control has been changed since it began."""
+    "_" in st.session_state  # noqa: B015
+
+
+def rest(seconds: float) -> None:
+    """Wait, unless a control is changed."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK))
+        look()
+
+
+class Waiting:
+    """Listens to the experiments inside ``with``, and shows how far they are if they take a moment.
+
+    Every report passes through Streamlit, which ends the run there when a control has been changed since. Whoever has
+    no turn waits between two reports, and so holds nobody up.
+
+    Args:
+        place: makes the place for the bar; called at most once, when there is something to show.
+    """
+
+    def __init__(self, place: Callable[[], DeltaGenerator]) -> None:
+        self._place = place
+        self._bar: DeltaGenerator | None = None
+        self._began = 0.0
+        self._turn = False
+        self._listening: AbstractContextManager[None] = progress.listening(self._report)
+
+    def __enter__(self) -> "Waiting":
+        """Begin to listen."""
+        self._began = time.monotonic()
+        self._listening.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening, pass the turn on and take the bar away."""
+        self._listening.__exit__(kind, error, trace)
+        if self._turn:
+            _turns.release()
+        if self._bar is not None and kind is None:
+            self._bar.empty()
+
+    def _report(self, share: float, text: str) -> None:
+        """Take a report of an experiment."""
+        passed = time.monotonic() - self._began
+        if passed < SOON:
+            look()
+            return
+        self._bar = self._bar or self._place()
+        if passed > LONG and not self._turn:
+            self._take(share)
+        self._bar.progress(share, text)
+
+    def _take(self, share: float) -> None:
+        """Wait for a turn."""
+        if not _turns.acquire(blocking=False):
+            assert self._bar is not None
+            self._bar.progress(share, f"{AT_ONCE} other long runs are on; this one goes on after them.")
+            while not _turns.acquire(timeout=_LOOK):
+                look()
+        self._turn = True
