@@ -524,12 +524,19 @@ def _evaluate(values: Values) -> None:
         entry.df(weight * grid, **settings)
 
 
+_RUNS = {"optimizers": "charts.optimizers_base"}  # where an experiment is, if not in the module of its page
+
+
 def _compute(topic: Topic, values: Values) -> tuple[float, float]:
     """Time some values in this process: the experiment alone, and what makes a figure of it, in ms.
 
     What experiments keep from the view before is kept here as in the app, if views are asked for in the same order.
     """
-    run = getattr(import_module(f"charts.{topic.name}"), "run", _evaluate)
+    run = (
+        _evaluate
+        if topic.name == "activations"
+        else import_module(_RUNS.get(topic.name, f"charts.{topic.name}")).run
+    )
     begin = time.perf_counter()
     run(values)
     middle = time.perf_counter()

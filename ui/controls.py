@@ -16,6 +16,7 @@ from core.knobs import number as write
 
 _RATIO = 1.12  # one key press on a logarithmic slider
 _PAGE = "_page"
+LEAN = True  # controls that are folded away are made when they are opened
 
 
 class Panel:
@@ -237,7 +238,12 @@ class Panel:
         groups = [group for group in topic.layout(values) if group.knobs and not group.resting]
         for title, together in groupby(groups, lambda group: group.title):
             # What has no title stands in one container however many groups it is, so that what folds keeps its place.
-            place = st.expander(title, key=f"_{topic.prefix}_{title}") if title else st.container()
+            if title:
+                place = st.expander(title, key=f"_{topic.prefix}_{title}", on_change="rerun")
+                if not place.open and LEAN:
+                    continue  # what nobody sees would be sent, and drawn anew, at every change
+            else:
+                place = st.container()
             with place:
                 for group in together:
                     for name in group.knobs:

@@ -38,6 +38,7 @@ function install() {
     const here = it.waiting, before = it.settled;
     it.waiting = null;
     if (!here || here.path !== location.pathname || (it.went && here.answered !== it.went)) return;
+    keep(here.query);
     here.tab = tabOf(new URLSearchParams(location.search));
     if (before && before.path === here.path && before.place !== here.place && !it.went) {
       const now = location.href;
@@ -60,6 +61,16 @@ function install() {
     if (it.settled) replace(history.state, '', address(it.settled));
     it.settled = null; it.went = 0;
     push(state, title, url);
+  };
+  // A control that is folded away takes its parameter out of the address, and its value goes on to hold.
+  const keep = (query) => {
+    if (document.querySelector('[data-test-script-state]')?.dataset.testScriptState !== 'notRunning') return;
+    const wanted = new URLSearchParams(query), params = new URLSearchParams(location.search), size = params.size;
+    new Set(wanted.keys()).forEach((name) => {
+      if (params.has(name) || name.endsWith('_scenario')) return;
+      wanted.getAll(name).forEach((value) => params.append(name, value));
+    });
+    if (params.size > size) replace(history.state, '', location.pathname + '?' + params + location.hash);
   };
   it.report = (place, query, answered) => {
     clearTimeout(it.timer);

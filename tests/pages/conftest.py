@@ -1,10 +1,15 @@
-"""No head start for the figure where no browser draws it."""
+"""No head start for the figure where no browser draws it, and every control at hand, folded away or not."""
 
 import pytest
 
-from ui import page
+from ui import controls, page
 
 
 @pytest.fixture(autouse=True)
 def _no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "HEAD_START", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _every_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controls, "LEAN", False)  # test_folded.py has it as it is
