@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 
 from charts.topic import CUSTOM, WHY, Group, Link, Scenario, Tab, Topic, Values, foreign
@@ -238,9 +239,10 @@ class Panel:
         groups = [group for group in topic.layout(values) if group.knobs and not group.resting]
         for title, together in groupby(groups, lambda group: group.title):
             # What has no title stands in one container however many groups it is, so that what folds keeps its place.
+            place: DeltaGenerator
             if title:
-                place = st.expander(title, key=f"_{topic.prefix}_{title}", on_change="rerun")
-                if not place.open and LEAN:
+                place = fold = st.expander(title, key=f"_{topic.prefix}_{title}", on_change="rerun")
+                if LEAN and not fold.open:
                     continue  # what nobody sees would be sent, and drawn anew, at every change
             else:
                 place = st.container()
