@@ -14,7 +14,7 @@ q^l tends to the first fixed point that lies on its way from 1.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.activations import Activation
 from core.initializers import FAMILIES
+from core.kept import keep
 from core.propagation import mean_field_step
 from core.properties import Function, bind, borders
 from core.quadrature import check_variance
@@ -108,7 +109,7 @@ def _table_of(activation: Activation, knobs: Mapping[str, float] | None) -> _Tab
     return _table(activation.f, activation.df, borders(activation), tuple(sorted((knobs or {}).items())))
 
 
-@lru_cache(maxsize=64)
+@keep(entries=64)
 def _table(
     f: Callable[..., Array],
     df: Callable[..., Array],
