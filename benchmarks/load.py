@@ -73,7 +73,7 @@ class Heavy(NamedTuple):
 
 HEAVY = {
     "basin map": Heavy("optimizers", {"opt_tab": ["Basins"]}, "gd_lr", 0.02, 0.45),
-    "fair sweep": Heavy("optimizers", {"opt_tab": ["Fair"]}, "start_x", -6.0, -3.0),
+    "fair sweep": Heavy("optimizers", {"opt_tab": ["Fair"]}, "fair_horizon", 60, 300),
     "PNG": Heavy("optimizers", {}),
 }
 _ORDER = {"ending": "png", "scale": 2, "size": "page", "ground": "white", "caption": True}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import streamlit as st
 
 from charts.topic import Link
-from charts.topics import TOPICS
 from ui.controls import Panel
 from ui.navigation import offered
 from ui.settings import allowed
@@ -31,6 +30,8 @@ def draw(link: Link, panel: Panel, key: str) -> None:
     entry = offered().get(link.page)
     if entry is None:
         return
+    from charts.topics import TOPICS  # all pages: nobody waits for them before there is a link to one of them
+
     topic = allowed(TOPICS[link.page])
     query = topic.query(topic.fill(link.values)) | ({topic.key("tab"): link.tab} if link.tab else {})
     st.page_link(entry.script, label=link.label, icon=entry.icon, query_params=query)

@@ -1,5 +1,6 @@
 """Waiting for an experiment: quick ones show nothing, longer ones say how far they are, and the longest take turns."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,10 @@ SOON = 0.15  # seconds until a page says how far an experiment is
 LONG = 0.4  # seconds after which an experiment needs a turn to go on
 AT_ONCE = 2  # experiments of that length in this process; more would hold up everybody's sliders
 _LOOK = 0.01  # seconds between looks whether a control has been changed meanwhile
+
+# Seconds after which whoever computes hands the interpreter on. A run of a page asks for it at every message that it
+# sends, and at Python's own 5 ms would wait that long each time while somebody else's sweep is on.
+sys.setswitchinterval(0.0005)
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
