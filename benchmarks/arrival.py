@@ -36,7 +36,7 @@ from benchmarks.prepared import topic_of
 from charts.figure import WIDE, Figure
 from charts.thumbnails import thumbnail
 from charts.topics import TOPICS
-from tests.browser.driver import CHART, FLAGS, HOW_TO_GET, ROOT, find_chromium
+from tests.browser.driver import CHART, FLAGS, HOW_TO_GET, ROOT, find_chromium, running
 from ui.figure import table
 
 HOME = "home"
@@ -124,18 +124,9 @@ def started(script: str, log: Path, options: Sequence[str] = ()) -> Iterator[tup
         *("--server.port", str(port), "--server.address", "127.0.0.1", "--server.headless", "true"),
         *("--server.fileWatcherType", "none"),
     ]
-    with log.open("w", encoding="utf-8") as out:
-        begun = time.time()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-        try:
-            yield f"http://127.0.0.1:{port}", begun
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    begun = time.time()
+    with running(command, log):
+        yield f"http://127.0.0.1:{port}", begun
 
 
 def _opened(address: str) -> float:

@@ -390,10 +390,13 @@ def windows(browser: Browser, app: str, bare: str) -> Iterator[Pair]:
         context.close()
 
 
-def _unfold(place: Locator) -> None:
-    """Open what the control is folded away in: it cannot take keys there."""
-    for head in place.locator("xpath=ancestor::details[not(@open)]/summary").all():
-        head.click()
+def _unfold(tab: Tab, topic: Topic, knob: str) -> None:
+    """Open the group that a control is folded away in, if it is: the app makes its controls only then."""
+    title = next(group.title for group in topic.layout(topic.defaults()) if knob in group.knobs)
+    if title:
+        tab.page.bring_to_front()
+        tab.page.locator("[data-testid=stSidebar] summary", has_text=title).click(timeout=PATIENCE)
+        tab.settle(350)
 
 
 def measure(
@@ -434,6 +437,7 @@ def _walk(topic: Topic, knob: str, presses: int, pair: Pair, link: Mapping[str, 
     """Open a view in both windows and press a control as often as it has stops left, at most ``presses`` times."""
     result, key = Result(), topic.key(knob)
     pair.page.begin(f"{pair.app}/{topic.name}?{urlencode(link)}")
+    _unfold(pair.page, topic, knob)
     sent, widget = pair.page.widget(key)
     result.kind = next((kind for kind, each in CONTROLS.items() if each.sent == sent), "")
     if not result.kind:
@@ -449,7 +453,6 @@ def _walk(topic: Topic, knob: str, presses: int, pair: Pair, link: Mapping[str, 
     pair.floor.arrive()
     place = pair.page.page.locator(f".st-key-{key}").locator(control.place)
     there = pair.floor.page.locator("[data-testid=stSidebar]").locator(control.place)
-    _unfold(place.first)
     if (drawn := pair.floor.width()) != (wanted := pair.page.width()):
         raise RuntimeError(f"{topic.name} is {wanted} pixels wide and its floor {drawn}")
 

@@ -6,6 +6,8 @@ from ui.squeeze import squeezed
 # Containers whose key begins so are on paper only, or on screen only.
 PRINT, SCREEN = "print", "screen"
 
+# What waits for a run is not faded: Streamlit would make a layer of every element, and the browser spend as long on those
+# as on the figure.
 _SCREEN = f"""
 [data-testid="stMainBlockContainer"] {{ padding: 4.2rem 2.5rem 3rem; max-width: 1640px; }}
 [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] {{ gap: 0.6rem; }}

@@ -53,11 +53,18 @@ def serve(script: str, log: Path, options: Sequence[str] = ()) -> Iterator[str]:
         *("--server.fileWatcherType", "none", *options),
     ]
     address = f"http://127.0.0.1:{port}"
+    with running(command, log) as process:
+        _await_health(address, process, log)
+        yield address
+
+
+@contextmanager
+def running(command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command from the project's root with its output in ``log``; ends it."""
     with log.open("w", encoding="utf-8") as out:
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
         try:
-            _await_health(address, process, log)
-            yield address
+            yield process
         finally:
             process.terminate()
             try:

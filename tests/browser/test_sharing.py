@@ -225,3 +225,18 @@ def test_another_name_of_a_page_leads_to_it_with_the_parameters(visit: Callable[
     settled(page)
     assert parameters(page)["init_depth"] == ["20"]
     assert "through 20 layers" in page.locator("[data-testid=stApp]").inner_text()
+
+
+def test_a_value_that_is_folded_away_stays_in_the_address(visit: Callable[..., Any]) -> None:
+    page = visit("batchnorm?bn_gamma=2")
+    settled(page)
+    group = page.locator(f"{SIDEBAR} summary", has_text="Layer and seed")
+    group.click()
+    slider(page, "Seed").press("ArrowRight")
+    settled(page)
+    page.wait_for_function("location.search.includes('bn_seed=1')")
+    group.click()
+    slider(page, "Seed").wait_for(state="detached")
+    settled(page)
+    page.wait_for_function("/bn_seed=1/.test(location.search) && /bn_gamma=2/.test(location.search)")
+    assert parameters(page)["bn_seed"] == ["1"]
