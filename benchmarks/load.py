@@ -1,6 +1,6 @@
 """How many visitors a server carries, beside a bare page that draws the same charts from data made beforehand.
 
-    python -m benchmarks.load [--visitors 30] [--seconds 20] [--processes 1] [--curve] [--heavy] [--changes 5000]
+    python -m benchmarks.load [--visitors 30] [--seconds 20] [--processes 1] [--curve] [--heavy [DEED ...]] [--changes 5000]
 
 Every visitor is a WebSocket session on loopback (``benchmarks/visitor.py``) that commits a slider once a second, on
 the five pages in turn; half of them have a setting that nobody else has. The visitors of the app and those of
@@ -518,12 +518,13 @@ async def soak(app: Site, plan: Plan, count: int, changes: int) -> Seen:
     return seen
 
 
-async def heavy(app: Site, plan: Plan, count: int, seconds: float) -> None:
+async def heavy(app: Site, plan: Plan, count: int, seconds: float, chosen: Sequence[str]) -> None:
     """Let visitors move their sliders, in turns with and without one more who asks for something dear all the time."""
     guests = [_app(app, plan, k, setting) for k, setting in enumerate(plan.settings(count))]
     arrival = Seen()
     await gather(guests, arrival)
-    for name, deed in HEAVY.items():
+    for name in chosen:
+        deed = HEAVY[name]
         calm, busy, dear = Seen(), Seen(), Seen()
         visitor = Visitor(app.addresses[0], deed.page, deed.query, SCREEN)
         arrival.problems += (await visitor.open()).problems
@@ -579,9 +580,9 @@ async def measure(options: argparse.Namespace, app: Site, bare: Site | None) -> 
     pages = tuple(options.page or MOVES)
     print(f"{load()}; memory, MB: {app.memory():.0f} before the first visit", flush=True)
     plan = Plan(pages, await rehearse(app, pages), options.seed)
-    if options.heavy:
+    if options.heavy is not None:
         print(HEAD)
-        await heavy(app, plan, options.visitors, options.seconds)
+        await heavy(app, plan, options.visitors, options.seconds, options.heavy or list(HEAVY))
     elif options.changes:
         seen = await soak(app, plan, options.visitors, options.changes)
         print(HEAD)
@@ -635,7 +636,10 @@ def main() -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--curve", action="store_true", help=f"more visitors until p95 passes {LIMIT:g} ms")
     what.add_argument(
-        "--heavy", action="store_true", help="with one more visitor who asks for maps, sweeps, files"
+        "--heavy",
+        nargs="*",
+        choices=HEAVY,
+        help="with one more visitor who asks for all of these or some, one kind after another",
     )
     what.add_argument("--changes", type=int, default=0, help="as fast as they are answered, with the memory")
     options = parser.parse_args()
@@ -644,7 +648,7 @@ def main() -> None:
             app = Site("app", [options.address], options.pid)
         else:
             app = stack.enter_context(running("app.py", "app", options.processes))
-        beside = options.bare and not options.heavy and not options.changes
+        beside = options.bare and options.heavy is None and not options.changes
         bare = (
             stack.enter_context(running("benchmarks/floor.py", "bare", options.processes)) if beside else None
         )

@@ -475,7 +475,8 @@ class Float32Run(NamedTuple):
 
 
 @keep(entries=64)
-def _float32_run(name: str, knobs: tuple[tuple[str, float], ...]) -> Float32Run:
+def float32_run(name: str, knobs: tuple[tuple[str, float], ...]) -> Float32Run:
+    """Return the errors of a function's plain formula in float32, and the stretches of z at which it gives no number."""
     z = np.arange(-_FAR * _FINE, _FAR * _FINE + 1) / _FINE
     errors = naive_errors(ACTIVATIONS[name], z, dict(knobs))
     edge = np.diff(np.concatenate([[0], errors.naive_bad.astype(int), [0]]))
@@ -493,7 +494,7 @@ def _cells(error: Array) -> Array:
 def _float32_blocks(chosen: Chosen) -> list[Block]:
     """Measure plain formulas in float32 beside those of the app."""
     names = [name for name in chosen.names if ACTIVATIONS[name].naive is not None]
-    runs = {name: _float32_run(name, tuple(sorted(chosen.knobs(name).items()))) for name in names}
+    runs = {name: float32_run(name, tuple(sorted(chosen.knobs(name).items()))) for name in names}
     figure = _float32_figure(runs, chosen)
     others = [name for name in chosen.names if name not in names]
     rest = f"{', '.join(others)}: no exponential in the formula, so nothing to rearrange." if others else ""

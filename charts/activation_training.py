@@ -92,7 +92,8 @@ def _shares(texts: Sequence[str], weights: Sequence[float]) -> list[progress.Sha
     ]
 
 
-def _items(settings: Settings) -> Items:
+def as_items(settings: Settings) -> Items:
+    """Return settings as a key of the caches, in the order of their names."""
     return tuple(sorted(settings.items()))
 
 
@@ -143,7 +144,7 @@ def _last(values: Array, otherwise: float) -> float:
 
 
 @keep(entries=32)
-def _dying_run(
+def dying_run(
     hidden: str,
     knobs: Items,
     data: str,
@@ -153,6 +154,7 @@ def _dying_run(
     layers: int,
     share: progress.Share,
 ) -> Training:
+    """Return the training of a network of the Dying ReLU tab, which counts the units that die and come back."""
     points, labels = DATASETS[data].draw(_POINTS, _NOISE, stream(0))
     return train(
         init_network(_sizes(layers), _DYING_INITIALIZER, seed=0, bias=bias),
@@ -649,10 +651,10 @@ def dying_blocks(
         [*(f"Training with {name}" for name in order), "Training at 24 rates"], [*[1.0] * len(order), 2.0]
     )
     trained = {
-        name: _dying_run(name, _items(settings[name]), data, lr, bias, batch, layers, share)
+        name: dying_run(name, as_items(settings[name]), data, lr, bias, batch, layers, share)
         for name, share in zip(order, shares, strict=False)
     }
-    sweep = _sweep(hidden, _items(knobs), data, bias, batch, layers, shares[-1])
+    sweep = _sweep(hidden, as_items(knobs), data, bias, batch, layers, shares[-1])
     names = {name: described(name, settings[name]) for name in settings}
     batches = f"mini-batches of {batch}" if _some(batch) else "all of them in every step"
     setting = (
@@ -681,9 +683,10 @@ class _Trained(NamedTuple):
 
 
 @keep(entries=16)
-def _trained(
+def trained_run(
     name: str, knobs: Items, problem: str, lr: float, layers: int, seed: int, share: progress.Share
 ) -> _Trained:
+    """Return one network of the Train tab, trained on a problem, with what its map needs."""
     points, labels = _examples(problem, seed)
     run = train(
         init_network(_sizes(layers), _TRAIN_INITIALIZER, seed=seed),
@@ -715,9 +718,9 @@ def default_runs(names: Sequence[str]) -> dict[str, Training]:
     choice = {knob.name: knob.default for knob in TRAIN_KNOBS}
     shares = _shares([f"Training with {name}" for name in names], [1.0] * len(names))
     return {
-        name: _trained(
+        name: trained_run(
             name,
-            _items(defaults(ACTIVATIONS[name])),
+            as_items(defaults(ACTIVATIONS[name])),
             word(choice, "problem"),
             real(choice, "train_lr"),
             whole(choice, "train_layers"),
@@ -941,7 +944,7 @@ def _train_text(trained: Mapping[str, _Trained], names: Sequence[str]) -> str:
     lines = []
     for text, (run, _) in zip(names, trained.values(), strict=True):
         stopped = int(run.diverged_at)
-        since = _solved(run)
+        since = solved_from(run)
         lines.append(
             [
                 f"**{text}**",
@@ -951,7 +954,7 @@ def _train_text(trained: Mapping[str, _Trained], names: Sequence[str]) -> str:
                 "never" if stopped < 0 else f"epoch {stopped}",
             ]
         )
-    solved = [name for name, (run, _) in trained.items() if _solved(run) is not None]
+    solved = [name for name, (run, _) in trained.items() if solved_from(run) is not None]
     last = {name: float(run.loss[-1]) for name, (run, _) in trained.items() if np.isfinite(run.loss[-1])}
     if len(trained) == 1:
         (name,) = trained
@@ -976,7 +979,7 @@ def _train_text(trained: Mapping[str, _Trained], names: Sequence[str]) -> str:
     )
 
 
-def _solved(run: Training) -> int | None:
+def solved_from(run: Training) -> int | None:
     """Return the first recorded epoch from which on every point is right, None if the last one is not."""
     wrong = np.flatnonzero(~(run.accuracy == 1))
     if not len(wrong):
@@ -1016,7 +1019,7 @@ def train_blocks(
         return ["Choose at least one function."]
     shares = _shares([f"Training with {name}" for name in names], [1.0] * len(names))
     trained = {
-        name: _trained(name, _items(settings[name]), problem, lr, layers, seed, share)
+        name: trained_run(name, as_items(settings[name]), problem, lr, layers, seed, share)
         for name, share in zip(names, shares, strict=True)
     }
     texts = [described(name, settings[name]) for name in names]

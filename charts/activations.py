@@ -1,5 +1,6 @@
 """Activations: a function beside its slope, with the values at a cursor that moves in the browser."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from charts.activation_choice import CHOICE_KNOBS, choice_blocks, choice_knobs
 from charts.activation_code import programs
 from charts.activation_compare import COMPARE_KNOBS, compare_blocks, compare_knobs
 from charts.activation_notes import MEASURES
+from charts.activation_predictions import PREDICTIONS
 from charts.activation_signal import SIGNAL_KNOBS, signal_blocks
 from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, train_blocks
 from charts.describe import described
@@ -119,26 +121,62 @@ def _settings(name: str, values: Values) -> dict[str, float]:
 
 
 _PANELS = ("value", "slope", "curvature")
+_GAP = 9  # pixels between a panel and the names at its right
+# By letters of the longest chosen name: pixels at the size of titles that such a name has with its number at a cursor.
+_ROOMS = {7: 106, 10: 120, 14: 146, 19: 162}
+_AXIS = 36  # pixels that an axis takes at the left of a panel
+_SPACING = 24  # and that lie between two panels
 _PEAK_SIZE = theme.SMALL_SIZE + 0.5
 _ABOVE = 9  # pixels that a number stands above its place
-_SMALLEST = (195, 264)  # pixels of the smallest panel, its padding left out
+_SMALLEST = (174, 264)  # pixels of the smallest panel, its padding left out
 _CELL = 3  # pixels by which the room in it is counted
 _CROSSED = 9.0  # pixels that a number may stand further away for every cell of a line it then leaves free
 
 
-@lru_cache(maxsize=32)
-def _spec(width: int) -> Spec:
-    return _panels_spec(width, _PANELS[:2])
+def room_of(names: Sequence[str]) -> int:
+    """Return the pixels that names need at the line ends with their numbers, one of the few values of ``_ROOMS``."""
+    longest = max(map(len, names), default=0)
+    return next(room for letters, room in _ROOMS.items() if longest <= letters)
 
 
-@lru_cache(maxsize=32)
-def _spec_with_curvature(width: int) -> Spec:
-    return _panels_spec(width, _PANELS)
+@keep(entries=8)
+def _builder(columns: tuple[str, ...], room: int) -> "_Builder":
+    return _Builder(columns, room)
 
 
-def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
+class _Builder:
+    """The specification for some panels and names of some length; one object for each, so that it is recognized."""
+
+    def __init__(self, columns: tuple[str, ...], room: int) -> None:
+        self.columns, self.room = columns, room
+
+    def __call__(self, width: int) -> Spec:
+        return _panels_spec(width, self.columns, self.room)
+
+
+def _labeled(marks: alt.Chart, column: str) -> alt.Chart:
+    """Add ``label``: the name and a column's number, with the three digits that ``core.knobs.number`` would write."""
+    return (
+        marks.transform_calculate(size=f"abs(datum.{column})")
+        .transform_calculate(plain="datum.size == 0 || datum.size >= 1e-4 && datum.size < 1e6")
+        .transform_calculate(full="format(datum.size, datum.plain ? '.3r' : '.2e')")
+        .transform_calculate(
+            label=f"datum.name + '  ' + (!isValid(datum.{column}) ? 'none' : (datum.{column} < 0 ? '−' : '') + "
+            "replace(replace(abs(datum.size - toNumber(datum.full)) > 1e-9 * datum.size ? datum.full : "
+            "format(datum.size, datum.plain ? '.3~r' : '.2~e'), '+', ''), '-', '−'))"
+        )
+    )
+
+
+@lru_cache(maxsize=96)
+def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
     narrow = width < NARROW * len(columns) / 2
-    inner = width - 145 if narrow else round(width / len(columns) - 165)
+    # Room for the longest name with its number, whatever the cursor is at: nothing moves while it is dragged.
+    size = theme.SMALL_SIZE if narrow or len(columns) > 2 else theme.TEXT_SIZE
+    limit = math.ceil(longest * size / theme.TEXT_SIZE)
+    room = _GAP + limit
+    across = 1 if narrow else len(columns)
+    inner = (width - _SPACING * (across - 1)) // across - _AXIS - room
     tall = 300 if narrow else 410
     cursor = alt.param(
         name="cursor",
@@ -197,6 +235,21 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                     .encode(x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text="label:N", color=color)
                     for filled, color in ((False, theme.ink("paper")), (True, theme.color()))
                 ),
+                *(
+                    alt.Chart(named("under"))
+                    .mark_text(
+                        align="left",
+                        baseline="top",
+                        dy=3,
+                        fontSize=theme.SMALL_SIZE - 0.5,
+                        clip=True,
+                        filled=filled,
+                        strokeWidth=0 if filled else 4,
+                        strokeJoin="round",
+                    )
+                    .encode(x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text="label:N", color=color)
+                    for filled, color in ((False, theme.ink("paper")), (True, theme.ink("muted")))
+                ),
                 alt.Chart(named("flat"))
                 .mark_rect(clip=True)
                 .encode(
@@ -235,13 +288,13 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
         names = [
             ghost.mark_line(opacity=0).encode(x=x, y=own, detail="name:N"),
             alt.Chart(named("extent")).mark_point(opacity=0).encode(y=own),
-            now.transform_lookup(
-                lookup="name", from_=alt.LookupData(named("ends"), "name", [f"{name}_label"])
+            _labeled(
+                now.transform_lookup(
+                    lookup="name", from_=alt.LookupData(named("ends"), "name", [f"{name}_label"])
+                ),
+                name,
             )
-            .transform_calculate(
-                label=f"datum.name + '  ' + (isValid(datum.{name}) ? format(datum.{name}, '.3~g') : 'none')"
-            )
-            .mark_text(align="left", dx=9, limit=125, clip=False, fontSize=theme.TEXT_SIZE)
+            .mark_text(align="left", dx=_GAP, limit=limit, clip=False, fontSize=size)
             .encode(
                 x=alt.value(inner),
                 y=alt.Y(f"{name}_label:Q", axis=None),
@@ -249,9 +302,16 @@ def _panels_spec(width: int, columns: Sequence[str]) -> Spec:
                 color=theme.color(),
             ),
             alt.Chart(named("titles"))
+            .mark_rule(opacity=0, clip=False, aria=False)
+            .encode(x=alt.value(inner), x2=alt.value(inner + room), y=alt.value(0)),
+            alt.Chart(named("titles"))
             .transform_calculate(
                 title=f"datum.{name}"
-                + ("" if name != columns[0] else " + '; numbers at z = ' + format(cursor, '.2~f')")
+                + (
+                    ""
+                    if name != columns[0]
+                    else " + (datum.numbers ? '; numbers at z = ' + format(cursor, '.2~f') : '')"
+                )
             )
             .mark_text(align="left", baseline="bottom", clip=False, fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text="title:N", color=theme.ink("ink")),
@@ -489,10 +549,14 @@ def _strips(
 
 @lru_cache(maxsize=1)
 def _axes() -> pd.DataFrame:
-    """Return what keeps the axes where no function is chosen: two lines of one point each, which draw nothing."""
+    """Return what keeps the axes where no function is chosen: two lines of one point each, which draw nothing.
+
+    The first stands for every stop of the cursor, so that the layers at the cursor have a row too, in the paper's color.
+    """
     return rows(
-        z=[-_REACH, _REACH], value=[0.0, 1.0], slope=[0.0, 1.0], curvature=[0.0, 1.0], stops=np.uint8(0),
-        name=["", " "], slot=theme.MUTED, dash=0,
+        z=[-_REACH, _REACH], value=[0.0, 1.0], slope=[0.0, 1.0], curvature=[0.0, 1.0],
+        stops=np.array([round(2 * _REACH / _GRAIN) + 1, 0], np.uint8),
+        name=["", " "], slot=theme.PAPER, dash=0,
     )  # fmt: skip
 
 
@@ -547,12 +611,12 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
     }
     return Figure(
         name="activations/curves",
-        build=_spec_with_curvature if curved else _spec,
+        build=_builder(columns, room_of(tuple(curves))),
         data={
             "curves": rows(*drawn) if drawn else _axes(),
             "measured": rows(*measured)
             if measured
-            else rows(z=[0.0], slope=np.array([np.nan]), curvature=np.array([np.nan])),
+            else rows(z=[-_REACH], slope=0.0, curvature=0.0),  # in the corner of the axes
             "peaks": rows(
                 z=[z for z, _, _ in peaks],
                 slot=[STYLES[name].slot for *_, name in peaks],
@@ -570,7 +634,11 @@ def _figure(values: Values, curves: Mapping[str, _Curve]) -> Figure:
                 }
             ),
             "ends": rows(**ends) if curves else _nothing(),
-            "titles": rows(**{column: [titles[column]] for column in columns}),
+            # Below the last strip, in the padding of the panel.
+            "under": rows(label_z=[-_REACH], label_height=[floor], label=["slope under 1% of its largest"])
+            if strips
+            else _nothing(),
+            "titles": rows(**{column: [titles[column]] for column in columns}, numbers=[bool(curves)]),
         },
         title="Activation functions and their slopes",
         caption=f"{listed}; weight w = {number(w)}; PyTorch's conventions.",
@@ -703,38 +771,38 @@ def _describe(name: str, values: Values) -> str:
 
 def _reading(values: Values, curves: Mapping[str, _Curve]) -> str:
     if not curves:
-        return "Choose at least one function to see its curve."
-    slopes = {name: curve.at(_CURSOR)[1] for name, curve in curves.items()}
-    listed = ", ".join(f"{name} {number(slope)}" for name, slope in slopes.items())
-    products = ", ".join(f"{name} {number(slope**_LAYERS)}" for name, slope in slopes.items())
+        return "No function is chosen, so nothing is drawn."
+    w = real(values, "weight")
+    products = ", ".join(
+        f"{name} {number(curve.at(_CURSOR)[1] ** _LAYERS)}" for name, curve in curves.items()
+    )
+    flat = {name: _saturation(name, values) for name in curves}
     tops = ", ".join(
-        f"{name} {number(_largest_slope(name, values, curve)[0])}" for name, curve in curves.items()
+        f"{name} {number(_largest_slope(name, values, curve)[0])}{flat[name]}"
+        for name, curve in curves.items()
     )
     worst = max(float(np.max(np.abs(curve.measured - curve.slope[curve.away]))) for curve in curves.values())
-    w = real(values, "weight")
-    with_what = "slopes only and no weights" if w == 1 else f"each with its weight {number(w)}"
+    with_what = "slopes only, no weights" if w == 1 else f"each with its weight {number(w)}"
+    ranges = ", and where it is under 1% of that" if any(flat.values()) else ""
     return (
-        f"At z = {number(_CURSOR)} the slopes are {listed}; through ten such layers, {with_what}, "
-        f"their products are {products}. Largest slope in the window: {tops}. {_saturation(values, curves)}"
+        f"Through ten layers with the slopes at z = {number(_CURSOR)}, where the cursor starts: {products} ({with_what}). "
+        f"Largest slope in the window{ranges}: {tops}. "
         f"Slopes measured by differences stay within {number(worst, 2)} of the formulas."
     )
 
 
-def _saturation(values: Values, curves: Mapping[str, _Curve]) -> str:
-    """Say from where on each slope is under 1% of its own largest."""
-    w = real(values, "weight")
-    parts = []
-    for name in curves:
-        flat = _flat(name, tuple(_settings(name, values).items()))
-        ends = flat.saturated / w
-        left = [float(b) for a, b in ends if a == -np.inf]
-        right = [float(a) for a, b in ends if b == np.inf]
-        if left and right and abs(left[0] + right[0]) < 1e-9 * (1 + abs(right[0])):
-            parts.append(f"{name} beyond ±{number(right[0])}" if right[0] else f"{name} everywhere")
-        else:
-            parts += [f"{name} left of {number(edge)}" for edge in left]
-            parts += [f"{name} right of {number(edge)}" for edge in right]
-    return f"Slope under 1% of its own largest: {', '.join(parts)}. " if parts else ""
+def _saturation(name: str, values: Values) -> str:
+    """Say in parentheses from where on a function's slope is under 1% of its own largest; nothing if it never is."""
+    flat = _flat(name, tuple(_settings(name, values).items()))
+    ends = flat.saturated / real(values, "weight")
+    left = [float(b) for a, b in ends if a == -np.inf]
+    right = [float(a) for a, b in ends if b == np.inf]
+    if np.inf in left:
+        return " (everywhere)"
+    if left and right and abs(left[0] + right[0]) < 1e-9 * (1 + abs(right[0])):
+        return f" (beyond ±{number(right[0])})" if right[0] else " (everywhere)"
+    parts = [f"left of {number(edge)}" for edge in left] + [f"right of {number(edge)}" for edge in right]
+    return f" ({' and '.join(parts)})" if parts else ""
 
 
 def _why(values: Values, curves: Mapping[str, _Curve]) -> str:
@@ -750,7 +818,7 @@ def _why(values: Values, curves: Mapping[str, _Curve]) -> str:
         lines.append(
             f"**{_describe(name, values)}** ({entry.source}): $f(z) = {entry.formula}$, "
             f"$f'(z) = {entry.derivative}$. Range {entry.range(**_settings(name, values))}. "
-            f"Here $f({latex(w * _CURSOR)}) = {latex(value, 4)}$ and the slope at $z = {latex(_CURSOR)}$ is "
+            f"At $z = {latex(_CURSOR)}$, $f({latex(w * _CURSOR)}) = {latex(value, 4)}$, and the slope is "
             f"${slope_text} = {latex(slope, 4)}$."
             + (f" {entry.kink_note}" if entry.kink_note else "")
             + (f" {entry.convention}" if entry.convention else "")
@@ -763,7 +831,11 @@ def make(values: Values) -> View:
     curves = {name: _curve(name, values) for name in _chosen(values)}
     return View(
         figure=_figure(values, curves),
-        say=lambda: Words(_reading(values, curves), _why(values, curves)),
+        say=lambda: Words(
+            _reading(values, curves),
+            _why(values, curves),
+            () if curves else ("Choose at least one function to see its curve.",),
+        ),
         tabs=(
             Tab("Signal", lambda now=values: _signal(now), _names(SIGNAL_KNOBS)),
             Tab(
@@ -839,23 +911,23 @@ def _train(values: Values) -> Sequence[Block]:
 SCENARIOS = (
     Scenario(
         "Slopes decide",
-        "Sigmoid's slope never passes 0.25 and ReLU's stays at 1. Drag the cursor outward and watch the two curves "
-        "on the right that go to 0. Then drag w to 4: that weight lifts sigmoid's peak to 1.",
-        question="Which of the four slopes is still near 1 at z = 3?",
+        "Sigmoid's own slope never passes 0.25; ReLU's is 1 for every z > 0. Drag the cursor outward: the slopes of sigmoid "
+        "and tanh go to 0. Then set w to 4: the weight lifts sigmoid's peak to 4 · 0.25 = 1, and makes it narrower.",
+        question="Of sigmoid, tanh, ReLU and GELU, which still have a slope near 1 at z = 3?",
     ),
     Scenario(
         "Sigmoid with weight 4",
         "A weight of 4 brings sigmoid's largest slope to 1, but only in a window of about one unit: the curve has "
         "become steeper and saturates sooner.",
         {"functions": ("sigmoid", "tanh"), "weight": 4.0},
-        question="Does a large weight cure sigmoid's small slope?",
+        question="A weight of 4 is put in front of a sigmoid. What becomes of its slope, which was at most 0.25?",
     ),
     Scenario(
         "Leaky family",
         "A small slope for negative z keeps a gradient alive where ReLU has none. Change the slope and see what it "
         "costs: with slope 1 nothing is left of the kink.",
         {"functions": ("ReLU", "leaky ReLU", "PReLU", "ELU", "SELU")},
-        question="Which of these still learns when its input is −3?",
+        question="The input is −3. Which of ReLU, leaky ReLU, PReLU, ELU and SELU pass no gradient at all?",
     ),
     Scenario(
         "Three ways to write GELU",
@@ -874,21 +946,21 @@ SCENARIOS = (
         "Smooth gates",
         "SiLU, GELU and Mish dip below 0 before they rise: not monotone, and their slopes pass 1 on the way.",
         {"functions": ("ReLU", "GELU", "SiLU", "Mish")},
-        question="Can the slope of an activation be negative?",
+        question="The slope of ReLU is 0 or 1. Between which numbers do the slopes of GELU, SiLU and Mish lie?",
     ),
     Scenario(
         "Where the bend is",
         "The third panel is the slope's own slope. ReLU's is 0 on both sides and does not exist at the kink; smooth functions "
         "spread that bend over a few units. SiLU and GELU pay for it with a stretch of negative slope.",
         {"functions": ("ReLU", "softplus", "GELU", "SiLU"), "curvature": True},
-        question="What is the second derivative of ReLU at z = 1, and at 0?",
+        question="ReLU has slope 0 for z < 0 and 1 for z > 0. What is its second derivative at z = 1, and at z = 0?",
     ),
     Scenario(
         "Step and surrogate",
         "The step's slope is 0 wherever it has one, so nothing below it learns. A sigmoid with weight 10 looks alike and "
         "has slopes, though hardly any beyond |z| = 1. Lower the weight and watch the strips retreat.",
         {"functions": ("step", "sigmoid", "hard sigmoid"), "weight": 10.0},
-        question="The step separates two classes perfectly. Why can it not be trained by gradients?",
+        question="A step function separates two classes without an error. Why can gradients not train it?",
     ),
     Scenario(
         "A constant mistyped",
@@ -899,7 +971,8 @@ SCENARIOS = (
             "gelu_tanh_cubic": 0.044175,
             "compare": "differences",
         },
-        question="By how much does a mistyped digit in 0.044715 change the output?",
+        question="Someone types 0.044175 for the 0.044715 in the tanh form of GELU. How far from the exact GELU does its "
+        "output get?",
         tab="Compare",
     ),
     Scenario(
@@ -907,7 +980,7 @@ SCENARIOS = (
         "The plain formulas of sigmoid, tanh, softplus and ELU in float32: inf or NaN where an exponential overflows, "
         "lost digits where two numbers cancel. The same functions, arranged differently, stay within a few roundings.",
         {"functions": ("sigmoid", "tanh", "softplus", "ELU"), "compare": "float32"},
-        question="tanh is (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ). What does that give in float32 for z = 100?",
+        question="tanh is (eᶻ − e⁻ᶻ)/(eᶻ + e⁻ᶻ). What does this formula give in float32 for z = 100?",
         tab="Compare",
     ),
     Scenario(
@@ -915,7 +988,7 @@ SCENARIOS = (
         "A small ReLU network loses units as it trains, and some come back. Lower the learning rate and count again; then "
         "choose leaky ReLU: about as many units are negative everywhere, and none of them stops learning.",
         {"functions": ("ReLU", "leaky ReLU", "ELU", "GELU"), "hidden": "ReLU"},
-        question="Can a ReLU unit that is dead come back to life?",
+        question="A ReLU unit is dead: its slope is 0 at every point of the data. In which layers can it come back to life?",
         tab="Dying ReLU",
     ),
 )
@@ -934,4 +1007,5 @@ TOPIC = Topic(
     tabs=("Signal", "Compare", "Dying ReLU", "Train", "Choose"),
     code=True,
     measures=MEASURES,
+    predictions=PREDICTIONS,
 )

@@ -16,6 +16,7 @@ from charts.batchnorm_family import FAMILY_KNOBS, family_blocks, family_click, f
 from charts.batchnorm_gap import GAP_CLICKS, GAP_KNOBS, gap_blocks, gap_knobs
 from charts.batchnorm_network import NETWORK_KNOBS, network_blocks
 from charts.batchnorm_notes import MEASURES
+from charts.batchnorm_predictions import PREDICTIONS
 from charts.batchnorm_size import FORGOTTEN, SIZE_KNOBS, SIZE_VIEW_KNOBS, SIZE_VIEWS
 from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread
@@ -58,6 +59,7 @@ _CLEAR = 5  # pixels between a panel and its step axis
 _BARS = 25  # odd: outputs that are all equal fill the one in the middle
 _LEAST = 0.2  # that a panel of outputs spans; γ = 0 makes them all equal
 _VISIBLE = 1e-3  # of σ²: an ε above this is seen in the output
+_RECENT = 10  # the last tenth of the dots says where their name stands
 _TRACE = 0.1  # of σ or σ²: where the trace of an outlier is said to end
 
 KNOBS = (
@@ -183,13 +185,13 @@ def _spec(width: int) -> Spec:
     right = width - 124 if narrow else width - 296 - left
     tall = 146 if narrow else 176
 
-    # The axis keeps clear of the lowest label of the vertical one, which would run into its first.
-    step = alt.X(
-        "step:Q",
-        title="step",
-        scale=alt.Scale(nice=False, zero=False),
-        axis=alt.Axis(grid=False, tickMinStep=1, offset=_CLEAR),
-    )
+    def steps(title: str | None) -> alt.X:
+        # The axis keeps clear of the lowest label of the vertical one, which would run into its first.
+        axis = alt.Axis(grid=False, tickMinStep=1, offset=_CLEAR)
+        return alt.X("step:Q", title=title, scale=alt.Scale(nice=False, zero=False), axis=axis)
+
+    # The axis of steps is named once in a column, below the lowest panel that has it.
+    step, above = steps("step"), steps(None)
 
     def heading(name: str) -> Panel:
         return (
@@ -235,8 +237,8 @@ def _spec(width: int) -> Spec:
         ]
         return alt.layer(*layers).properties(width=size, height=tall, name=name)
 
-    mean = statistic("mean", step, left)
-    variance = statistic("var", step, right)
+    mean = statistic("mean", above, left)
+    variance = statistic("var", step if narrow else above, right)
 
     base = alt.Chart(named("stream"))
     out = alt.Y("train_output:Q", title=None, scale=alt.Scale(zero=False))
@@ -287,7 +289,7 @@ def _spec(width: int) -> Spec:
         grid: Panel = alt.vconcat(mean, output, margin, variance, spacing=24)
     else:
         grid = alt.hconcat(
-            alt.vconcat(mean, output, spacing=40), alt.vconcat(variance, margin, spacing=40), spacing=36
+            alt.vconcat(mean, output, spacing=20), alt.vconcat(variance, margin, spacing=20), spacing=36
         )
     return once(assemble(grid.resolve_scale(color="shared"), theme.config()))
 
@@ -368,26 +370,31 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         "theory_output": np.where(dotted, theory.eval_output, np.nan),
     }
     labels = []
-    for panel, lines in {
-        "mean": {"running": ("running_mean", "blue"), "truth μ": ("true_mean", "ink")},
-        "var": {"running": ("running_var", "blue"), "truth σ²": ("true_var", "ink")},
-        "output": {"evaluation": ("eval_output", "blue"), "truth": ("true_output", "ink")},
-    }.items():
+    recent = max(1, len(stream.batch_mean) // _RECENT)
+    for panel, dots, name, lines in (
+        ("mean", "batch_mean", "batch", {"running": ("running_mean", "blue"), "truth μ": ("true_mean", "ink")}),
+        ("var", "batch_var", "batch", {"running": ("running_var", "blue"), "truth σ²": ("true_var", "ink")}),
+        ("output", "train_output", "training",
+         {"evaluation": ("eval_output", "blue"), "truth": ("true_output", "ink")}),
+    ):  # fmt: skip
         drawn = np.concatenate(
             [
                 column
-                for name, column in columns.items()
-                if name.endswith(f"_{panel}") or name.startswith(f"{panel}_")
+                for key, column in columns.items()
+                if key.endswith(f"_{panel}") or key.startswith(f"{panel}_")
             ]
         )
         low, high = float(np.nanmin(drawn)), float(np.nanmax(drawn))
         if panel == "output":
             low, high = _widened(min(low, float(placed.min())), max(high, float(placed.max())))
-        at = np.array([columns[column][-1] for column, _ in lines.values()])
-        places = spread(at, 0.11 * (high - low), low, high)
+        named_ = [(label, use, columns[column][-1]) for label, (column, use) in lines.items()]
+        # The cloud of dots has its name at the upper end, away from the lines that run through it.
+        cloud = columns[dots][-recent:]
+        if np.isfinite(cloud).any():
+            named_.append((name, "vermilion", np.nanmax(cloud)))
+        places = spread(np.array([y for *_, y in named_]), 0.11 * (high - low), low, high)
         labels += [
-            (panel, label, y, theme.SLOTS[use])
-            for (label, (_, use)), y in zip(lines.items(), places, strict=True)
+            (panel, label, y, theme.SLOTS[use]) for (label, use, _), y in zip(named_, places, strict=True)
         ]
     finite = placed[np.isfinite(placed)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
@@ -438,7 +445,8 @@ def _figure(values: Values, stream: BatchStream, theory: BatchStreamTheory, plac
         key=(
             "Orange: one batch, as in training. Blue: stored, as in evaluation. Small dots: expected statistics, and the "
             "output they give. "
-            f"Dashed: truth. Gray band: {_band(source)}."
+            f"Dashed: truth. Gray band: {_band(source)}. In training the sample is "
+            f"{'' if values['in_batch'] else 'not '}one of the N."
         ),
         alt="Batch and running mean and variance at every step, and one sample's output in training and evaluation.",
         ghosts={"ghost": "stream"},
@@ -507,7 +515,7 @@ def _reading(values: Values, stream: BatchStream, theory: BatchStreamTheory, pla
     if cycle := _cycle_text(values):
         sentences.append(cycle)
     stored = [
-        f"{number(float(measured[-1]))} where its expectation is {number(float(expected[-1]))} ± {number(float(std[-1]))}"
+        f"{number(float(measured[-1]))} (expected {number(float(expected[-1]))} ± {number(float(std[-1]))})"
         for measured, expected, std in (
             (stream.running_mean, theory.running_mean, theory.running_mean_std),
             (stream.running_var, theory.running_var, theory.running_var_std),
@@ -641,9 +649,9 @@ def _why(values: Values, stream: BatchStream, theory: BatchStreamTheory) -> str:
         r"y = \gamma\,\frac{x-\hat\mu}{\sqrt{\hat\sigma^2+\varepsilon}}+\beta$$",
         f"After step {t}, with the stored values of this run:",
         rf"$$y = {knob('gamma')}\cdot\frac{{{knob('probe')} - {latex(mean)}}}{{\sqrt{{{latex(var)} + "
-        rf"{knob('eps')}}}}} + {knob('beta')} = {latex(float(stream.eval_output[-1]), 4)}$$",
+        rf"{knob('eps')}}}}} + {knob('beta')} = {latex(float(stream.eval_output[-1]))}$$",
     ]
-    expected = latex(float(theory.running_mean[-1]), 4)
+    expected = latex(float(theory.running_mean[-1]))
     if weight is None:
         lines.append(
             r"The cumulative average weighs all batches alike, $\hat\mu_t = \frac1t\sum_{s\le t}\mu_s$: the start is "
@@ -670,13 +678,13 @@ def _why(values: Values, stream: BatchStream, theory: BatchStreamTheory) -> str:
     if not convention.unbiased:
         kind = "as it is, biased"
     elif size > 1:
-        kind = f"times $N/(N-1) = {latex(size / (size - 1), 5)}$"
+        kind = f"times $N/(N-1) = {size}/{size - 1} = {latex(size / (size - 1))}$"
     else:
         kind = "times N/(N − 1), which is 0/0 for a batch of one: nothing is stored"
     lines.append(
         f"The {convention.name} convention stores the batch's variance {kind} ({convention.source}). "
-        f"In expectation the running variance is now {number(float(theory.running_var[-1]), 4)}; the truth is "
-        f"{number(float(stream.true_var[-1]), 4)}."
+        f"In expectation the running variance is now {number(float(theory.running_var[-1]))}; the truth is "
+        f"{number(float(stream.true_var[-1]))}."
     )
     return "\n\n".join(lines)
 
@@ -687,7 +695,7 @@ def _still(values: Values, theory: BatchStreamTheory, weight: float) -> str:
     start, mu = (latex(real(values, name), 4) for name in ("running_mean", "mu"))
     return (
         rf"$$\mathrm E[\hat\mu_{{{t}}}] = (1-a)^{{{t}}}\cdot{start} + \bigl(1-(1-a)^{{{t}}}\bigr)\cdot{mu} = "
-        rf"{latex(float(theory.running_mean[-1]), 4)}$$"
+        rf"{latex(float(theory.running_mean[-1]))}$$"
     )
 
 
@@ -702,7 +710,7 @@ def _shift_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
     return (
         rf"Since the shift, {counted(since, 'step')} ago, the old mean fades too: $(1-a)^{{{since}}} = "
         rf"{latex((1 - weight) ** since)}$ of it is left, and $\mathrm E[\hat\mu_{{{t}}}] = "
-        rf"{latex(float(theory.running_mean[-1]), 4)}$ on the way to "
+        rf"{latex(float(theory.running_mean[-1]))}$ on the way to "
         f"{number(real(values, 'mu') + real(values, 'shift'))}."
     )
 
@@ -720,8 +728,8 @@ def _scale_fades(values: Values, theory: BatchStreamTheory, weight: float) -> st
         rf"$(1-a)^{{{since}}} = {latex((1 - weight) ** since)}$ is left:"
         "\n\n"
         rf"$$\mathrm E[\hat\sigma^2_{{{t}}}] = (1-a)^{{{since}}}\cdot"
-        rf"{latex(float(theory.running_var[whole(values, 'shift_step')]), 4)} + "
-        rf"\bigl(1-(1-a)^{{{since}}}\bigr)\cdot{latex(target, 4)} = {latex(float(theory.running_var[-1]), 4)}$$"
+        rf"{latex(float(theory.running_var[whole(values, 'shift_step')]))} + "
+        rf"\bigl(1-(1-a)^{{{since}}}\bigr)\cdot{latex(target)} = {latex(float(theory.running_var[-1]))}$$"
     )
 
 
@@ -736,7 +744,7 @@ def _cycle_lags(values: Values, theory: BatchStreamTheory, weight: float) -> str
         rf"$$\left|\frac{{a}}{{1-(1-a)\,e^{{-i\omega}}}}\right| = {latex(gain)},$$"
         "\n\n"
         f"and what it keeps comes {counted(lag, 'step')} late. Of this run one expects "
-        rf"$\mathrm E[\hat\mu_{{{t}}}] = {latex(float(theory.running_mean[-1]), 4)}$."
+        rf"$\mathrm E[\hat\mu_{{{t}}}] = {latex(float(theory.running_mean[-1]))}$."
     )
 
 
@@ -753,7 +761,7 @@ def _outlier_fades(values: Values, theory: BatchStreamTheory, weight: float) -> 
         "\n\n"
         rf"$$\mathrm E[\hat\mu_{{{t}}}] = (1-a)^{{{t}}}\cdot{start} + \bigl(1-(1-a)^{{{t}}}\bigr)\cdot{mu} "
         rf"+ a\,(1-a)^{{{since}}}\cdot\frac{{{size}\cdot{sigma}}}{{{whole(values, 'batch_size')}}} = "
-        rf"{latex(float(theory.running_mean[-1]), 4)}$$"
+        rf"{latex(float(theory.running_mean[-1]))}$$"
     )
 
 
@@ -773,8 +781,8 @@ def _spread_of_batches(values: Values, stream: BatchStream) -> list[str]:
     if len(parts) > 1:
         within = float(np.mean([part.std**2 for part in parts])) * true_var
         return [
-            rf"The variance of the feature is ${latex(true_var, 4)} = {latex(within, 4)}$ within the classes $+\, "
-            rf"{latex(true_var - within, 4)}$ between them. A batch of one class has only the first part, and no average "
+            rf"The variance of the feature is ${latex(true_var)} = {latex(within)}$ within the classes $+\, "
+            rf"{latex(true_var - within)}$ between them. A batch of one class has only the first part, and no average "
             "of such batches finds the second."
         ]
     excess = parts[0].excess
@@ -806,22 +814,25 @@ SCENARIOS = (
     Scenario(
         "Warm-up",
         "Training is right from the first step, give or take the batch's noise. Evaluation starts with the wrong "
-        "statistics and needs some 30 to 40 steps to arrive. Press the left arrow on the weight to make it slower.",
-        question="At step 1, which of the two modes is closer to the truth?",
+        "statistics and needs some 30 to 40 steps to arrive. Lower the weight, and it takes longer.",
+        question="After one step of training, which mode's output for x = 8 is closer to the one with the true mean and "
+        "variance?",
     ),
     Scenario(
         "The mean shifts",
         "After step 60 the feature's mean rises by 3. Training follows at once; evaluation trails behind, because it "
         "still averages over batches of the old kind.",
         {"drift": "shift", "shift": 3.0, "shift_step": 60, "steps": 120},
-        question="Which mode notices first that the data have changed?",
+        question="A batch has the weight 0.1 in the running mean, and the feature's mean rises by 3. How much of the rise is in "
+        "the running mean ten batches later?",
     ),
     Scenario(
         "The scale doubles",
         "After step 60 the standard deviation doubles and the mean stays. Variances are averaged, and a variance that "
         "is four times as large takes over quickly. Set the factor to 0.5: the way down is much slower.",
         {"drift": "scale", "factor": 2.0, "shift_step": 60, "steps": 120},
-        question="Does evaluation recover faster when the spread doubles or when it halves?",
+        question="A feature's standard deviation doubles, or it halves. After which of the two does BatchNorm's "
+        "evaluation recover faster?",
     ),
     Scenario(
         "A cycle",
@@ -836,7 +847,8 @@ SCENARIOS = (
         "samples are squeezed together until the running variance has let go of it. The variance of that one batch is so "
         "large that all others lie flat at the bottom of their panel.",
         {"drift": "outlier", "outlier": 50.0, "outlier_step": 30, "steps": 120},
-        question="For how long does one broken value act on evaluation?",
+        question="One value of a batch lies 50 standard deviations out. For how many steps does it move evaluation's "
+        "output by more than 0.1?",
     ),
     Scenario(
         "Heavy tails",
@@ -851,7 +863,8 @@ SCENARIOS = (
         "into the middle; the running mean swings from one to the other, and the running variance never sees the "
         "distance between them.",
         {"source": "two classes, sorted", "steps": 120},
-        question="What does the network lose when every batch holds a single class?",
+        question="A feature has variance 9 over two classes, but comes in ten batches of one class, then ten of the other. Which "
+        "running variance does evaluation get?",
     ),
     Scenario(
         "Cumulative average",
@@ -868,31 +881,34 @@ SCENARIOS = (
     ),
     Scenario(
         "Tiny batches",
-        "With two values a batch, the sample's training output jumps between −1 and 1: two values, normalized, are "
-        "always −1 and 1. Evaluation has one value, with running statistics that are noisy in turn.",
+        "With two values a batch, the sample's training output jumps between −1 and 1: two values, normalized, are −1 and "
+        "1, unless they are so close that ε counts. Evaluation has one value, with running statistics that are noisy in turn.",
         {"batch_size": 2, "steps": 120},
-        question="What can a sample become when it is normalized together with one other value?",
+        question="A sample one standard deviation above the mean shares its batch with a single other value. What does "
+        "BatchNorm make of it in training?",
     ),
     Scenario(
         "Batch size 1",
         "A batch of one value minus its own mean is 0, so in training every sample comes out as β. The unbiased "
         "variance is 0/0, and PyTorch stops with an error.",
         {"batch_size": 1},
-        question="What does batch normalization make of a single sample?",
+        question="A batch holds a single sample, x = 8, of a feature with mean 5 and σ = 3. What does BatchNorm make of "
+        "it in training?",
     ),
     Scenario(
         "Keras defaults",
         "Keras keeps 0.99 of the old value and gives 0.01 to the new batch: after 60 steps evaluation is still far "
         "off. A short training run ends with statistics that are mostly the start.",
         {"convention": "Keras"},
-        question="Is a Keras momentum of 0.99 the same as a PyTorch momentum of 0.99?",
+        question="Keras's momentum is 0.99. How much of the start is left in the running mean after 60 steps?",
     ),
     Scenario(
         "Twenty layers",
         "Training normalizes with N, evaluation with N − 1. One layer at N = 64 loses 0.8%; twenty of them, one on the "
-        "other, lose a sixth of the scale. Choose Keras, and nothing is lost.",
+        "other, lose about 15% of the scale. Choose Keras, and nothing is lost.",
         {"batch_size": 64, "size_view": "N or N − 1"},
-        question="N or N − 1: is that ever more than a rounding error?",
+        question="PyTorch normalizes a batch of N = 64 with the variance over N and stores the one over N − 1. How much "
+        "of its scale does a signal lose in evaluation, behind twenty layers?",
         tab="Batch size",
     ),
     Scenario(
@@ -900,7 +916,8 @@ SCENARIOS = (
         "The most frequent bug with BatchNorm: a network that is asked in training mode. In large mixed batches nobody "
         "notices; point by point, or class by class, it guesses.",
         {"batch_size": 32, "size_view": FORGOTTEN},
-        question="A trained network answers worse the fewer points it is shown at once. What was forgotten?",
+        question="A trained network with BatchNorm and four classes stays in training mode and is shown one point at a time. How "
+        "many does it get right, compared with evaluation?",
         tab="Batch size",
     ),
     Scenario(
@@ -930,4 +947,5 @@ TOPIC = Topic(
     tabs=tuple(section.name for section in SECTIONS),
     code=True,
     measures=MEASURES,
+    predictions=PREDICTIONS,
 )

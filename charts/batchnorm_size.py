@@ -358,7 +358,7 @@ def _one_figure(values: Values, run: ProbeSizes) -> tuple[Figure, int]:
 def _formula(values: Values) -> str:
     """Write the standard deviation that large batches tend to, r = 1 + ε/σ² only where it shows."""
     scale = "" if abs(real(values, "gamma")) == 1 else "|γ|"
-    if number(1 + _ratio(values), 4) == "1":
+    if number(1 + _ratio(values), 4) in ("1", "1.000"):
         return f"{scale}√((1 + δ²/2)/N)"
     return f"{scale}√((1 + δ²/2r²)/rN)"
 

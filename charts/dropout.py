@@ -1,5 +1,6 @@
 """Dropout: a unit's output over masks in training and evaluation, for right and wrong ways of scaling."""
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,8 +16,9 @@ from charts.dropout_ensemble import ENSEMBLE_KNOBS, ensemble_blocks, ensemble_kn
 from charts.dropout_network import NETWORK_KNOBS, network_blocks, network_knobs
 from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity_blocks
 from charts.dropout_notes import MEASURES
+from charts.dropout_predictions import PREDICTIONS
 from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, table
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows
 from charts.once import once
 from charts.topic import (
     Fold,
@@ -444,7 +446,15 @@ def _verdict(k: int, result: DropoutRun, moments: DropoutMoments) -> tuple[str, 
         return "nothing left in training", False
     random = float(moments.eval_var) > 0
     right = not random and abs(float(moments.eval_mean) - float(moments.train_mean)) < 1e-9
-    return f"eval / train {number(ratio)}{', but random' if random else ''}", right
+    return f"eval / train {_aligned(ratio)}{', but random' if random else ''}", right
+
+
+def _aligned(ratio: float) -> str:
+    """Write a ratio with three digits also where fewer hold it: 1.00 stands in one column with 2.01 and 0.502."""
+    rounded = float(f"{ratio:.3g}")
+    if not 0.01 <= rounded < 100:
+        return number(ratio)
+    return f"{rounded:.{2 - math.floor(math.log10(rounded))}f}"
 
 
 def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> str:
@@ -477,28 +487,20 @@ def _reading(values: Values, result: DropoutRun, closed: dict[str, DropoutMoment
         f"dropout trains at {number(float(result.train_mean[classic]))} ± {number(float(sd[classic]))} and evaluates at "
         f"**{number(float(result.eval_mean[classic]))}**. Without any scaling, evaluation is "
         f"{number(float(result.ratio[wrong]))} times the training mean, {number(apart)} sd of the training outputs "
-        f"away{hidden}. Inverted variance: measured {number(float(result.train_var[inverted]), 4)}, closed form "
-        f"{number(float(exact.train_var), 4)}, {'within' if off <= error else 'outside'} the 95% band of ± "
-        f"{number(error, 2)}."
+        f"away{hidden}. Inverted variance: measured {number(float(result.train_var[inverted]))}, closed form "
+        f"{number(float(exact.train_var))}, {'within' if off <= error else 'outside'} the 95% band of ± "
+        f"{number(error)}."
     )
 
 
 def _conventions(p: float, chosen: str) -> str:
-    """Tabulate what every convention writes for this p_drop, the chosen one in bold."""
-    lines = []
-    for name, rule in DROPOUT_CONVENTIONS.items():
-        strong = "**" if name == chosen else ""
-        lines.append(
-            (
-                f"{strong}{name}{strong}",
-                f"`{rule.call(p)}`",
-                "p_keep" if rule.keeps else "p_drop",
-                rule.training,
-                rule.evaluation,
-                f"{strong}{rule.mode}{strong}",
-            )
-        )
-    return table(("Convention", "Its line", "Its number is", "In training", "In evaluation", "Row"), lines)
+    """List what every convention writes for this p_drop, a block each, which fits a phone; the chosen one in bold."""
+    return "\n".join(
+        f"- {f'**{name}**' if name == chosen else name}: `{rule.call(p)}`, with "
+        f"{'p_keep' if rule.keeps else 'p_drop'} as its number, is the row {rule.mode}. In training: {rule.training}. In "
+        f"evaluation: {rule.evaluation}."
+        for name, rule in DROPOUT_CONVENTIONS.items()
+    )
 
 
 def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) -> str:
@@ -516,11 +518,11 @@ def _why(values: Values, result: DropoutRun, closed: dict[str, DropoutMoments]) 
     ]
     if p < 1:
         lines += [
-            rf"So $\sum c_i = 1$ and $\sum c_i^2 = {latex(squares, 4)}$, and with $p = {drop}$:",
-            rf"$$\text{{inverted: }}\ \mathrm{{Var}} = \frac{{{drop}}}{{{keep}}}\cdot {latex(squares, 4)} = "
-            rf"{latex(float(inverted.train_var), 4)}$$",
+            rf"So $\sum c_i = 1$ and $\sum c_i^2 = {latex(squares)}$, and with $p = {drop}$:",
+            rf"$$\text{{inverted: }}\ \mathrm{{Var}} = \frac{{{drop}}}{{{keep}}}\cdot {latex(squares)} = "
+            rf"{latex(float(inverted.train_var))}$$",
             rf"$$\text{{classic: }}\ \mathrm{{Var}} = "
-            rf"{drop}\cdot{keep}\cdot {latex(squares, 4)} = {latex(float(classic.train_var), 4)}$$",
+            rf"{drop}\cdot{keep}\cdot {latex(squares)} = {latex(float(classic.train_var))}$$",
         ]
     lines += [
         "Scaling repairs the mean, never the variance: evaluation has none. Scale in one place only, in training "
@@ -554,7 +556,8 @@ SCENARIOS = (
         "Half dropped",
         "A blue rule on the orange triangle is right, a rule beside it is a bug. Move p_drop to 0.8: the rules that "
         "are right stay where their triangle is, the others move away.",
-        question="Which of these six ways predict on the scale they trained on?",
+        question="At p_drop = 0.5 a unit loses half of its inputs in training. Where does dropout have to scale, so that "
+        "evaluation matches its mean?",
     ),
     Scenario(
         "Light dropout",
@@ -567,7 +570,7 @@ SCENARIOS = (
         "At p_drop = 0.9 inverted dropout keeps the mean, but its outputs scatter three times as wide as at 0.5: "
         "dividing by 0.1 amplifies the noise too.",
         {"p": 0.9},
-        question="Inverted dropout keeps the mean at p_drop = 0.9. What does it not keep?",
+        question="Inverted dropout keeps the mean at p_drop = 0.9. How wide do its outputs scatter, against p_drop = 0.5?",
     ),
     Scenario(
         "Six units",
@@ -587,18 +590,20 @@ SCENARIOS = (
         "in its hump, the wrong ones too, and a wider layer does not help. Set the contributions to equal to see the "
         "mistakes come out.",
         {"contributions": "positive and negative"},
-        question="If training outputs scatter as much as their mean, can you see that evaluation is twice too large?",
+        question="Contributions to a unit mostly cancel: with p_drop = 0.5 its training outputs scatter as much as their mean. "
+        "Where is evaluation if nobody scales?",
     ),
     Scenario(
         "keep_prob",
         "TensorFlow 1 writes keep_prob = 0.8 where PyTorch writes p = 0.2. Whoever copies the 0.8 into p gets the same "
         "mean with 16 times the variance: move p_drop to 0.8 to see it.",
         {"p": 0.2, "convention": "TensorFlow 1"},
-        question="A model of TensorFlow 1 has keep_prob = 0.8. What does nn.Dropout(0.8) do instead?",
+        question="A model of TensorFlow 1 has keep_prob = 0.8. What changes in a unit's training outputs if someone writes "
+        "PyTorch's nn.Dropout(0.8)?",
     ),
     Scenario(
         "Everything dropped",
-        "At p_drop = 1 no unit is left in training, and there is nothing to divide by. One step to the left, at 0.99, "
+        "At p_drop = 1 no unit is left in training, and there is nothing to divide by. One step lower, at 0.99, "
         "inverted dropout still has the right mean: most outputs are 0, and the others very large.",
         {"p": 1.0},
         question="What is 1/(1 − p) times nothing?",
@@ -608,7 +613,8 @@ SCENARIOS = (
         "Scaling matches the mean of what goes into a unit. Behind a ReLU the means differ again: the function is "
         "convex, and training outputs are larger on average than the one of evaluation.",
         {"inputs": 20},
-        question="If the mean before a ReLU is right in evaluation, is it right behind it?",
+        question="Dropout's scaling makes the mean before a ReLU equal in training and evaluation. How do the means "
+        "behind it compare?",
         tab="Nonlinearity",
     ),
     Scenario(
@@ -616,7 +622,8 @@ SCENARIOS = (
         "A wrong scale is applied once a layer, so that it grows as a power of the depth; and even right scaling lets "
         "the second moment grow in training, by 1/p_keep a layer.",
         {"p": 0.25, "depth_quantity": "evaluation over training"},
-        question="A factor left out in each of twenty layers: how far off is the end?",
+        question="Twenty layers drop with p_drop = 0.25, and none of them scales. By what factor is evaluation too large at the "
+        "end, compared with right scaling?",
         tab="Depth",
     ),
     Scenario(
@@ -624,7 +631,7 @@ SCENARIOS = (
         "A mask switches units off for one step, forward and backward: no gradient passes through a dropped unit. The "
         "next step draws another one.",
         {"inputs": 12},
-        question="Which weights does a step with this mask leave unchanged?",
+        question="A unit is dropped in one step of training. Which of its weights get no gradient in that step?",
         tab="Network",
     ),
     Scenario(
@@ -632,7 +639,8 @@ SCENARIOS = (
         "Twelve units have 2¹² masks, and each is a network of its own. Enumerated, their mean can be compared with the "
         "one network that evaluation uses.",
         {"p": 0.3, "inputs": 12, "ens_units": 12, "ens_net": "tanh hidden layer"},
-        question="Is the average of all the networks the same as the network with scaled weights?",
+        question="Twelve units under dropout are 4096 networks. How do the mean of their answers and the answer of the network "
+        "with scaled weights compare?",
         tab="Ensemble",
     ),
     Scenario(
@@ -662,4 +670,5 @@ TOPIC = Topic(
     tabs=tuple(section.name for section in SECTIONS),
     code=True,
     measures=MEASURES,
+    predictions=PREDICTIONS,
 )

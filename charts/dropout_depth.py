@@ -258,7 +258,7 @@ def _rms_ratio(train: LayerMoments, evaluation: LayerMoments) -> Array:
         return np.asarray(np.sqrt(evaluation.second) / np.sqrt(train.second))
 
 
-def _mistake(train: LayerMoments, evaluation: LayerMoments) -> Array:
+def added_mistake(train: LayerMoments, evaluation: LayerMoments) -> Array:
     """Return the ratio over that of Inverted, for the modes that are random in training only."""
     ratio = _rms_ratio(train, evaluation)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -291,7 +291,7 @@ _QUANTITIES: Mapping[str, _Quantity] = {
     _RATIO: _Quantity(
         ("rms, evaluation over training", "The same, over that of Inverted"),
         _rms_ratio,
-        _mistake,
+        added_mistake,
         "How far is evaluation from the training that the layers above are used to? The left panel shows all of it, the "
         "right one only what a mistake adds to the right scale.",
     ),
@@ -341,9 +341,10 @@ class _Run:
 
 
 @keep(entries=8)
-def _propagated(
+def propagated_signal(
     activation: str, p: float, depth: int, width: int, corrected: bool, seed: int, share: progress.Share
 ) -> _Run:
+    """Return a stack under dropout, sampled and in theory; without correction its weights keep the mean square."""
     entry = ACTIVATIONS[activation]
     variance = corrected_variance(entry, p) if corrected else keeping_variance(entry)
     measured = propagate_dropout(
@@ -541,7 +542,7 @@ def _mean_text(run: _Run) -> str:
 
 def _ratio_text(run: _Run) -> str:
     measured, theory = _rms_ratio(*run.pooled)[:, -1], _rms_ratio(*run.theory)[:, -1]
-    added, expected = _mistake(*run.pooled)[:, -1], _mistake(*run.theory)[:, -1]
+    added, expected = added_mistake(*run.pooled)[:, -1], added_mistake(*run.theory)[:, -1]
     inverted, none, twice = (run.at(mode) for mode in ("Inverted", "No scaling", "Scaled twice"))
     text = (
         f"In layer {run.depth} the rms in evaluation is **{number(float(measured[inverted]))}** of that in training with "
@@ -614,7 +615,7 @@ def _scatter_text(run: _Run) -> str:
 
 def _through_depth(values: Values) -> list[Block]:
     seed, quantity = whole(values, "seed"), word(values, "depth_quantity")
-    run = _propagated(
+    run = propagated_signal(
         word(values, "depth_activation"),
         real(values, "p"),
         whole(values, "depth_layers"),

@@ -151,7 +151,8 @@ class _Sampled(NamedTuple):
 
 
 @keep(entries=16)
-def _ensemble(net: str, units: int, p: float, seed: int) -> Ensemble:
+def enumerated_networks(net: str, units: int, p: float, seed: int) -> Ensemble:
+    """Return all networks of a layer of units under masks, with their probabilities and answers."""
     return enumerate_ensemble(net, units=units, p=p, seed=seed)
 
 
@@ -162,7 +163,7 @@ def _indices(units: int, p: float, seed: int) -> Array:
 
 @keep(entries=8)
 def _sampled(net: str, units: int, p: float, seed: int) -> _Sampled:
-    found = _ensemble(net, units, p, seed)
+    found = enumerated_networks(net, units, p, seed)
     outputs = found.output[_indices(units, p, seed), 0]
     means = outputs.cumsum(axis=1) / np.arange(1, _MOST + 1)
     return _Sampled(means[0], np.sqrt(((means - found.arithmetic[0]) ** 2).mean(axis=0)))
@@ -244,7 +245,7 @@ def _visible(values: Array) -> Array:
 
 
 def _ensemble_figure(net: str, units: int, p: float, passes: int, seed: int) -> Figure:
-    found, sampled = _ensemble(net, units, p, seed), _sampled(net, units, p, seed)
+    found, sampled = enumerated_networks(net, units, p, seed), _sampled(net, units, p, seed)
     output, exact = found.output[:, 0], float(found.arithmetic[0])
     varies = float(found.sd[0]) > _ROUNDING
     possible = found.probability > 0
@@ -368,7 +369,7 @@ def _counted_units(units: int) -> str:
 
 
 def _ensemble_text(net: str, units: int, p: float, passes: int, seed: int) -> str:
-    found, sampled = _ensemble(net, units, p, seed), _sampled(net, units, p, seed)
+    found, sampled = enumerated_networks(net, units, p, seed), _sampled(net, units, p, seed)
     exact, sd = float(found.arithmetic[0]), float(found.sd[0])
     scaled, geometric = float(found.scaled[0]), float(found.geometric[0])
     if p == 1:
@@ -440,7 +441,8 @@ class _Counted(NamedTuple):
 
 
 @keep(entries=8)
-def _counted(units: int, p: float, seed: int) -> _Counted:
+def counted_masks(units: int, p: float, seed: int) -> _Counted:
+    """Return how many different masks have come up after 1, 2, … passes, in one run and on average."""
     distinct = distinct_so_far(_indices(units, p, seed))
     return _Counted(distinct[0], distinct.mean(axis=0))
 
@@ -494,7 +496,7 @@ def _masks_spec(width: int) -> Spec:
     return assemble(chart.resolve_scale(color="shared"), theme.config())
 
 
-def _shares_kept(units: int, p: float, passes: int, seed: int) -> Array:
+def shares_kept(units: int, p: float, passes: int, seed: int) -> Array:
     """Return the share of the first T masks that keeps 0, 1, …, n units."""
     drawn = _indices(units, p, seed)[0, :passes]
     kept = np.bitwise_count(drawn)
@@ -502,7 +504,7 @@ def _shares_kept(units: int, p: float, passes: int, seed: int) -> Array:
 
 
 def _masks_figure(units: int, p: float, passes: int, seed: int) -> Figure:
-    counted = _counted(units, p, seed)
+    counted = counted_masks(units, p, seed)
     kept = np.arange(units + 1)
     picked = _picked()
     theory = expected_distinct(units, p, picked)
@@ -521,7 +523,7 @@ def _masks_figure(units: int, p: float, passes: int, seed: int) -> Figure:
                 kept=kept,
                 low=kept - 0.4,
                 high=kept + 0.4,
-                share=_shares_kept(units, p, passes, seed),
+                share=shares_kept(units, p, passes, seed),
                 base=0.0,
                 theory=kept_probability(units, p),
                 slot=np.int8(_SAMPLED),
@@ -560,8 +562,8 @@ def _masks_figure(units: int, p: float, passes: int, seed: int) -> Figure:
 
 
 def _masks_text(units: int, p: float, passes: int, seed: int) -> str:
-    counted = _counted(units, p, seed)
-    shares = _shares_kept(units, p, passes, seed)
+    counted = counted_masks(units, p, seed)
+    shares = shares_kept(units, p, passes, seed)
     kept = float(shares @ np.arange(units + 1))
     empty = round(float(shares[0]) * passes)
     mean, expected = float(counted.mean[passes - 1]), float(expected_distinct(units, p, passes))

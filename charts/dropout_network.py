@@ -85,7 +85,7 @@ class _Run(NamedTuple):
 
 
 @keep(entries=8)
-def _run(hidden: tuple[int, ...], activation: str, p: float, input_p: float, seed: int) -> _Run:
+def network_run(hidden: tuple[int, ...], activation: str, p: float, input_p: float, seed: int) -> _Run:
     """Draw a network and its masks, and send the input through under each of them."""
     sizes = (len(_INPUT), *hidden, 1)
     rates = (input_p, *(p for _ in hidden))
@@ -514,7 +514,7 @@ def _masks_blocks(values: Values) -> Sequence[Block]:
     hidden = tuple(n for n in (whole(values, f"net_layer{k}") for k in (1, 2, 3)) if n)
     activation, p, input_p = word(values, "net_activation"), real(values, "p"), real(values, "net_input_p")
     seed = whole(values, "seed")
-    run = _run(hidden, activation, p, input_p, seed)
+    run = network_run(hidden, activation, p, input_p, seed)
     inputs = (
         f", inputs p_drop {number(input_p)} (p_keep {number(1 - input_p)})"
         if input_p
@@ -545,7 +545,8 @@ class _Twins(NamedTuple):
 
 
 @keep(entries=8)
-def _twins(p: float, seed: int) -> _Twins:
+def trained_twins(p: float, seed: int) -> _Twins:
+    """Return training of a unit with two equal inputs, under masks, without them and in expectation."""
     rate = twins_rate(p)
     exact = two_twins_theory(p=p, steps=_TWIN_STEPS, rate=rate)
     weights = two_twins(p=p, steps=_TWIN_STEPS, rate=rate, runs=_TWIN_RUNS, batch=_TWIN_BATCH, seed=seed)
@@ -690,7 +691,7 @@ def _twins_figure(run: _Twins, p: float, seed: int) -> Figure:
 
 def _twins_blocks(values: Values) -> Sequence[Block]:
     p, seed = real(values, "p"), whole(values, "seed")
-    run = _twins(p, seed)
+    run = trained_twins(p, seed)
     return [
         "Two inputs carry the same signal, and at the start the unit listens to the first one only. The fit is perfect. **Does "
         "training change anything?**",

@@ -87,12 +87,13 @@ class _Settings(NamedTuple):
 
 
 @keep(entries=8)
-def _unit(p: float, width: int, mean: float, seed: int) -> DroppedUnit:
+def dropped_unit(p: float, width: int, mean: float, seed: int) -> DroppedUnit:
+    """Return what goes into one unit of a nonlinearity, over all masks or many, and in evaluation."""
     return drop_unit(width=width, p=p, mean=mean, seed=seed)
 
 
 @keep(entries=8)
-def _sweep(activation: str, p: float, width: int, seed: int) -> LayerGap:
+def layer_sweep(activation: str, p: float, width: int, seed: int) -> LayerGap:
     """Return the layer at every rate of the sweep, at the page's own last."""
     return nonlinearity_gap((activation,), (*_RATES, p), width=width, seed=seed)
 
@@ -457,7 +458,7 @@ def _exact_text(s: _Settings) -> str:
 @keep(entries=8)
 def _by_mean(activation: str, p: float, width: int, seed: int) -> tuple[Array, Array, Array]:
     """Return the gap of one unit at every mean: measured, its standard error, normal theory; each (means,)."""
-    unit = _unit(p, width, 0.0, seed)
+    unit = dropped_unit(p, width, 0.0, seed)
     shifts = math.sqrt(2) * np.array(_MEANS)
     found = [unit.gap(activation, float(shift)) for shift in shifts]
     f = ACTIVATIONS[activation].f
@@ -535,7 +536,7 @@ def _where_spec(width: int) -> Spec:
 
 def _where_figure(s: _Settings) -> Figure:
     measured, error, theory = _by_mean(s.activation, s.p, s.width, s.seed)
-    unit = _unit(s.p, s.width, s.mean, s.seed)
+    unit = dropped_unit(s.p, s.width, s.mean, s.seed)
     layers = _by_width(s.activation, s.p, s.seed)
     wide = np.array(_WIDTHS)
     parts = []
@@ -754,7 +755,7 @@ class _Every(NamedTuple):
 
 @keep(entries=8)
 def _every(p: float, width: int, mean: float, seed: int) -> _Every:
-    unit = _unit(p, width, mean, seed)
+    unit = dropped_unit(p, width, mean, seed)
     names = tuple(ACTIVATIONS)
     functions = [ACTIVATIONS[name].f for name in names]
     found = [unit.expect(f) for f in functions]
@@ -809,9 +810,9 @@ def _all_figure(s: _Settings) -> Figure:
         title="The gap of every activation",
         caption=(
             f"All {len(gap)} activations at their default settings, inverted dropout, {s.rates}, seed {s.seed}. Unit: mean of z "
-            f"{_mean_text(s.mean)} in evaluation, {_unit_text(_unit(s.p, s.width, s.mean, s.seed), s.width)}. Layer: {UNITS} "
-            f"units, {s.width} inputs each, {WEIGHTS['He'].description}, {ROWS} inputs with a mask each. Sorted by the gap of "
-            "the unit."
+            f"{_mean_text(s.mean)} in evaluation, {_unit_text(dropped_unit(s.p, s.width, s.mean, s.seed), s.width)}. "
+            f"Layer: {UNITS} units, {s.width} inputs each, {WEIGHTS['He'].description}, {ROWS} inputs with a mask each. "
+            "Sorted by the gap of the unit."
         ),
         key="A layer: orange, the gap. Small dots: theory, for the unit with a normal z.",
         alt="One row an activation: output of a unit in training and in evaluation, and the gap of a layer.",
@@ -858,7 +859,7 @@ class _View(NamedTuple):
 
 
 def _one_blocks(s: _Settings) -> Sequence[Block]:
-    unit, sweep = _unit(s.p, s.width, s.mean, s.seed), _sweep(s.activation, s.p, s.width, s.seed)
+    unit, sweep = dropped_unit(s.p, s.width, s.mean, s.seed), layer_sweep(s.activation, s.p, s.width, s.seed)
     return [_one_figure(s, unit, sweep), _one_reading(s, unit, sweep), _exact_text(s)]
 
 

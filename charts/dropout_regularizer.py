@@ -393,7 +393,8 @@ class _Errors(NamedTuple):
     lost: str  # what to say of runs that did not stay finite
 
 
-def _errors(n: int, noise: float, width: int, p: float, seed: int) -> _Errors:
+def errors_at(n: int, noise: float, width: int, p: float, seed: int) -> _Errors:
+    """Return training and test errors over p_drop, at the page's own rate too, by network."""
     seeds = _seeds(seed, _SEEDS)
     end = 1.0 if p in _RATES else 0.85
     runs = [_train((n,), noise, width, _RATES, seeds, _STEPS, progress.Share(0.0, end, "Training networks"))]
@@ -664,7 +665,7 @@ def _cost(n: int, noise: float, width: int, p: float, seed: int) -> str:
 def _error_blocks(values: Values) -> Sequence[Block]:
     p, seed = real(values, "p"), whole(values, "seed")
     n, noise, width = whole(values, "reg_points"), real(values, "reg_noise"), whole(values, "reg_width")
-    run = _errors(n, noise, width, p, seed)
+    run = errors_at(n, noise, width, p, seed)
     return [
         "**Less memorizing.** A network with more parameters than points can learn wrong labels by heart. What does dropout "
         "do to its training error, and what to its test error?",

@@ -13,11 +13,12 @@ import pandas as pd
 from charts import theme
 from charts.describe import described
 from charts.describe import own as own_knob
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.initialization_code import programs
 from charts.initialization_layers import LAYERS_KNOBS, grid_click, layers_blocks, layers_knobs
 from charts.initialization_notes import MEASURES
 from charts.initialization_phase import PHASE_KNOBS, phase_blocks, phase_click
+from charts.initialization_predictions import PREDICTIONS
 from charts.initialization_remedies import REMEDY_KNOBS, remedy_blocks, remedy_knobs
 from charts.initialization_training import (
     INIT_TRAIN_KNOBS,
@@ -75,7 +76,11 @@ _WEIGHTS = 150_000_000
 _PART = 16_000_000  # weights or signals of one part of a run, some three tenths of a second
 # Families of independent entries, each of little weight: only their sums have the variance that theory gives ln q.
 _INDEPENDENT = ("normal", "truncated normal", "uniform")
-_SLOWEST, _FAR = 1e-3, 1000  # a logarithmic factor a layer that counts, and how far ahead a reading looks
+# A logarithmic factor a layer that counts.
+_SLOWEST = 1e-3
+# Half of float32's smallest number rounds to 0, and no entry of a layer is much larger than four times their rms.
+_ALL_ZERO = 2.0**-150 / 4
+LEVEL = 0.35  # ln of a factor below which a line counts as level
 
 
 class Quantity(NamedTuple):
@@ -140,7 +145,7 @@ GRADIENTS: Mapping[str, Quantity] = {
     ),
 }  # fmt: skip
 STATISTICS = ("mean", "median")
-_WIDEST = 1024
+_WIDEST, _DEEPEST = 1024, 100
 
 KNOBS = (
     Knob(
@@ -148,7 +153,7 @@ KNOBS = (
         label="Schemes", choices=tuple(SCHEMES), aliases=aliases_of(SCHEMES), most=6,
     ),
     Knob("activation", "choice", "ReLU", label="Activation", choices=tuple(ACTIVATIONS), aliases=aliases_of(ACTIVATIONS)),
-    Knob("depth", "int", 50, label="Depth", low=1, high=100, step=1, symbol="L", cap="depth"),
+    Knob("depth", "int", 50, label="Depth", low=1, high=_DEEPEST, step=1, symbol="L", cap="depth"),
     Knob("width", "int", 64, label="Width", low=16, high=1024, log=True, symbol="n", cap="width"),
     Knob("scale", "choice", "all of float32", label="Scale", choices=tuple(WINDOWS)),
     Knob("seeds", "int", 10, label="Networks", low=1, high=50, step=1, help="Networks drawn for every scheme.", cap="seeds"),
@@ -289,7 +294,7 @@ def _spec(width: int, window: str) -> Spec:
                 x=x,
                 y=alt.Y("y:Q", scale=scale),
                 color=theme.color(),
-                tooltip=[alt.Tooltip("note:N", title="float32")],
+                tooltip=[alt.Tooltip("note:N", title="cross")],
             ),
             alt.Chart(named(f"{name}_ends"))
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
@@ -299,17 +304,20 @@ def _spec(width: int, window: str) -> Spec:
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
         ]
         if name == "signal":
-            layers.append(
+            # The ground's color around the letters, so that no grid line crosses them out.
+            layers += [
                 limits.mark_text(
                     align=alt.expr("datum.back ? 'right' : 'left'"),
                     dx=alt.expr("datum.back ? -4 : 4"),
                     dy=-6,
                     fontSize=theme.SMALL_SIZE - 0.5,
                     clip=True,
-                ).encode(
-                    x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.ink("muted")
-                )
-            )
+                    filled=filled,
+                    strokeWidth=0 if filled else 4,
+                    strokeJoin="round",
+                ).encode(x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text="label:N", color=color)
+                for filled, color in ((False, theme.ink("paper")), (True, theme.ink("muted")))
+            ]
         return alt.layer(*layers).properties(width=inner, height=tall, name=name)
 
     panels = [panel("signal"), panel("gradient")]
@@ -529,7 +537,7 @@ def _figure(values: Values, found: Run) -> Figure:
         for name, quantity in shown.items()
     }
     mean = {name: _over_networks(values, quantity, measured) for name, quantity in shown.items()}
-    # Until the first network is drawn, names stand and float32 ends where theory has them.
+    # Until the first network is drawn, names and crosses stand where theory has them.
     settled = mean if drawn else {name: predicted for name, (_, predicted) in quantities.items()}
     columns: dict[str, Array] = {}
     for name, (sizes, predicted) in quantities.items():
@@ -590,16 +598,22 @@ def _figure(values: Values, found: Run) -> Figure:
         title="Signal and gradient by layer",
         caption=_caption(values, drawn),
         key=(
-            f"{'Lines: the middle network.' if values['statistic'] == 'median' else _LINES} Band: 10th to 90th percentile "
-            f"of the networks. Small dots: {_dots(values)} Cross: where a float32 run would end."
-            f"{' Dashed: the largest float32 number and the smallest normal one.' if limits else ''}"
+            f"{_lines(values)} Band: 10th to 90th percentile of the networks. Small dots: {_dots(values)} "
+            "Cross: where a line leaves float32's normal range."
+            f"{' Dashed: the smallest and the largest number of that range.' if limits else ''}"
         ),
         alt="Size of the signal, left, and of the gradient, right, at every layer, one line a scheme.",
         ghosts={"ghost": "layers"},
     )
 
 
-_LINES = "Lines: root of the mean square over networks (of a second moment, its mean)."
+def _lines(values: Values) -> str:
+    """Say which statistic over the networks the lines are."""
+    if values["statistic"] == "median":
+        return "Lines: the middle network."
+    squared = SIGNALS[word(values, "signal")] is SIGNALS["second moment"]
+    what = "mean of the second moment, rms of the gradient," if squared else "rms"
+    return f"Lines: {what} over all networks; a few large ones can lift it to the edge of the band."
 
 
 def _dots(values: Values) -> str:
@@ -619,12 +633,12 @@ def _last(row: Array) -> float:
 
 
 def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: pd.DataFrame) -> pd.DataFrame:
-    """Mark the layer at which a float32 run would underflow or overflow."""
+    """Mark the layer at which a line leaves float32's normal range, or overflows."""
     found = []
     for k, scheme in enumerate(names):
         layer = first_bad(mean[k], backward=backward)
         if layer is not None and np.isfinite(mean[k, layer]):
-            word = "underflows" if mean[k, layer] < 1 else "overflows"
+            word = "leaves float32's normal range" if mean[k, layer] < 1 else "overflows in float32"
             found.append((layer, mean[k, layer], f"{scheme} {word} at layer {layer}", STYLES[scheme].slot))
     if not found:
         return nothing
@@ -681,7 +695,7 @@ def _reading(values: Values, found: Run) -> str:
     measured, theory, drawn = found
     names = _schemes(values)
     if not names:
-        return "Choose at least one scheme to see its signal."
+        return "No scheme is chosen, so no signal is drawn."
     depth = whole(values, "depth")
     if not drawn:
         return f"Theory so far; the first of {networks(values)} networks with {depth} layers is being drawn."
@@ -691,41 +705,100 @@ def _reading(values: Values, found: Run) -> str:
     signal, gradient = (_over_networks(values, quantity, measured) for quantity in (left, right))
     expected = [_expected(values, quantity, theory) for quantity in (left, right)]
     begin = 1 if right is GRADIENTS["of weights"] else 0  # weights have no layer 0
-    parts = []
+    lines = []
     for k, scheme in enumerate(names):
-        text = f"**{scheme}** signal {_factor(signal[k], expected[0][k])}"
+        ends = []
         if left.noun in ("rms", "second moment") and signal[k, -1] > 0:
-            text += _float32(signal[k], expected[0][k])
+            leaves = _float32("signal", signal[k], expected[0][k], entries=left.noun == "rms")
+            ends.append(", ".join(map(_unbroken, leaves)))
         down, foreseen = (sizes[k, begin:][::-1] for sizes in (gradient, expected[1]))
-        text += f", gradient {_factor(down, foreseen, top=depth)}"
-        dead = first_bad(down)
-        if dead is not None and 0 < down[dead] < np.inf:
-            text += f" (float32 {'under' if down[dead] < 1 else 'over'}flows at layer {depth - dead})"
-        parts.append(text)
-    noun = "1 layer" if depth == 1 else f"{depth} layers"
-    return f"{left.noun[0].upper()}{left.noun[1:]} through {noun}, factor a layer and where it ends: {'. '.join(parts)}."
+        ends.append(", ".join(map(_unbroken, _float32("gradient", down, None, top=depth))))
+        factors = (*_factor(signal[k], expected[0][k]), *_factor(down, foreseen, top=depth))
+        lines.append([f"**{_unbroken(scheme)}**", *factors, "; ".join(filter(None, ends)) or "no"])
+    head = [
+        "scheme",
+        "signal × a layer (theory)",
+        "ends at",
+        "gradient × a layer (theory)",
+        "ends at",
+        _RANGE,
+    ]
+    if all(line[-1] == "no" for line in lines):
+        head, lines = head[:-1], [line[:-1] for line in lines]
+    first = _levelest(values, signal, left.noun) or f"Through {_layers_text(depth)}:"
+    return f"{first}\n\n{table(head, lines)}"
 
 
-def _float32(sizes: Array, predicted: Array) -> str:
-    """Say at which layer a float32 run ends, beyond the last layer too if the last factor leads there soon."""
-    dead = first_bad(sizes)
-    if dead is not None:
-        return f" (float32 {'under' if sizes[dead] < 1 else 'over'}flows at layer {dead})"
+_RANGE = "leaves float32's normal range"
+
+
+def _unbroken(words: str) -> str:
+    """Return words that stay on one line, so that a column does not become a word wide on a phone."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _layers_text(depth: int) -> str:
+    return "1 layer" if depth == 1 else f"{depth} layers"
+
+
+def _levelest(values: Values, signal: Array, quantity: str) -> str:
+    """Say which scheme's signal ends nearest to where it began, if there are several to choose from."""
+    names = _schemes(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.abs(np.log(signal[:, -1] / signal[:, 0]))
+    if len(names) < 2 or not np.isfinite(change).any():
+        return ""
+    k = int(np.nanargmin(np.where(np.isfinite(change), change, np.inf)))
+    word = "stays level" if change[k] < LEVEL else "comes closest to level"
+    start = "" if real(values, "input_scale") == 1 else f", {number(float(signal[k, 0]))} before them"
+    after = _layers_text(signal.shape[1] - 1)
+    return f"**{names[k]}** {word}: {quantity} {number(float(signal[k, -1]))} after {after}{start}."
+
+
+def _float32(
+    what: str, sizes: Array, predicted: Array | None, *, entries: bool = True, top: int | None = None
+) -> list[str]:
+    """Say at which layer a size leaves float32's normal range, overflows or is 0 throughout; nothing if it never does.
+
+    Args:
+        what: name of the size.
+        sizes: (layers,) of one scheme, in walking order: from layer 0 up, or from layer ``top`` down.
+        predicted: theory of the same, with which it is also said where the last factor leads on the depths that
+            the page offers; None says nothing beyond the last layer.
+        entries: whether ``sizes`` are of entries, so that all of them are 0 where their rms is far below the smallest
+            number.
+        top: layer at which a walk down begins.
+    """
+
+    def layer(step: int) -> int:
+        return step if top is None else top - step
+
+    left = first_bad(sizes)
+    if left is not None:
+        if np.isnan(sizes[left]):  # a gradient through a signal that has overflowed
+            return []
+        if not sizes[left] < 1:
+            return [f"{what} overflows at layer {layer(left)}"]
+        gone = first_bad(sizes, low=_ALL_ZERO) if entries else None
+        zero = [] if gone is None else [f"all 0 near layer {layer(gone)}"]
+        return [f"{what} at layer {layer(left)}", *zero]
+    if predicted is None:
+        return []
     # The last layer's factor, of theory where there is one: a single layer of a few networks is too noisy.
     line = predicted if np.isfinite(predicted[-2:]).all() and (predicted[-2:] > 0).all() else sizes
     back = 1 if line is predicted else (len(sizes) - 1) // 2
     if back < 1 or not line[-1 - back] > 0:
-        return ""
+        return []
     rate = math.log(line[-1] / line[-1 - back]) / back
     if abs(rate) < _SLOWEST:
-        return ""
-    limit = FLOAT32_TINY if rate < 0 else FLOAT32_MAX
-    layer = len(sizes) - 1 + math.log(limit / sizes[-1]) / rate
-    word = "under" if rate < 0 else "over"
-    return f" (float32 would {word}flow near layer {math.ceil(layer)})" if layer <= _FAR else ""
+        return []
+    near = len(sizes) - 1 + math.log((FLOAT32_TINY if rate < 0 else FLOAT32_MAX) / sizes[-1]) / rate
+    if near > _DEEPEST:
+        return []
+    return [f"if deeper, {what}{'' if rate < 0 else ' overflows'} near layer {math.ceil(near)}"]
 
 
-def _factor(sizes: Array, predicted: Array, top: int | None = None) -> str:
+def _factor(sizes: Array, predicted: Array, top: int | None = None) -> tuple[str, str]:
     """Write what a layer multiplies a size by, beside theory, and the size at the end; both in walking order.
 
     The walk begins at layer 0 and leads up, or at layer ``top`` and leads down.
@@ -738,18 +811,20 @@ def _factor(sizes: Array, predicted: Array, top: int | None = None) -> str:
     end = float(sizes[-1])
     if end == 0:
         zero = int(np.argmax(sizes == 0))
-        return f"0 {where(zero)}" if zero <= 1 else f"too small for float64 {where(zero)}"
+        return "none", f"0 {where(zero)}" if zero <= 1 else f"too small for float64 {where(zero)}"
     if not np.isfinite(end):
-        return f"beyond float64 {where(int(np.argmax(~np.isfinite(sizes))))}"
+        return "none", f"beyond float64 {where(int(np.argmax(~np.isfinite(sizes))))}"
     if steps < 1 or not sizes[0] > 0:
-        return f"ends at {number(end)}"
-    text = f"×{number((end / float(sizes[0])) ** (1 / steps), 4)}"
+        return "none", number(end)
+    text = number((end / float(sizes[0])) ** (1 / steps))
     if np.isfinite(predicted[-1]) and predicted[-1] > 0 and predicted[0] > 0:
-        text += f" (theory {number(float(predicted[-1] / predicted[0]) ** (1 / steps), 4)})"
-    return f"{text} to {number(end)}"
+        text += f" ({number(float(predicted[-1] / predicted[0]) ** (1 / steps))})"
+    return text, number(end)
 
 
 def _events(values: Values, found: Run) -> tuple[str, ...]:
+    if not _schemes(values):
+        return ("Choose at least one scheme to see its signal.",)
     events = []
     asked, drawn = whole(values, "seeds"), networks(values)
     if drawn < asked:
@@ -961,15 +1036,15 @@ SCENARIOS = (
     Scenario(
         "Five schemes, fifty layers",
         "One line stays level: He's. The factor a layer is the slope of a line, so a scheme that is slightly off is "
-        "hopeless at depth 50. Press the right arrow on the width: N(0, 1) gets steeper, He does not move.",
-        question="Which of these five keeps a ReLU network's signal alive for fifty layers?",
+        "hopeless at depth 50. Raise the width: N(0, 1) gets steeper, He does not move.",
+        question="Which scheme keeps the signal of a ReLU network alive for fifty layers?",
     ),
     Scenario(
         "Glorot with ReLU",
         "Glorot was derived for a linear or tanh unit. ReLU drops half the second moment a layer, Glorot does not "
         "put it back: ×0.707 a layer, 3e−5 after 30.",
         {"schemes": ("Glorot normal", "He normal"), "depth": 30, "scale": "twelve decades"},
-        question="Is Glorot good enough for 30 layers of ReLU?",
+        question="How much of the signal is left after 30 ReLU layers with Glorot weights?",
     ),
     Scenario(
         "tanh at the edge",
@@ -982,14 +1057,14 @@ SCENARIOS = (
             "width": 128,
             "seeds": 5,
         },
-        question="What does He's factor 2 do to a tanh network?",
+        question="Fifty tanh layers get He's weights, of twice LeCun's variance. What becomes of signal and gradient?",
     ),
     Scenario(
         "Sigmoid loses its gradient",
         "A sigmoid's signal looks healthy at every layer, since half of it is a constant. Its gradient is multiplied by "
         "0.24 a layer, with He's larger weights by 0.32: lost either way.",
         {"activation": "sigmoid", "schemes": ("LeCun normal", "Glorot normal", "He normal")},
-        question="If the signal stays level, does the gradient too?",
+        question="Fifty sigmoid layers, LeCun, Glorot or He weights: the signal stays level. Does the gradient?",
     ),
     Scenario(
         "SELU's fixed point",
@@ -1007,7 +1082,7 @@ SCENARIOS = (
         "All weights equal: zeros pass nothing on, a constant passes the same sum to every unit, so the whole layer "
         "acts as one unit.",
         {"schemes": ("zeros", "constant", "He normal")},
-        question="May all weights of a network start at the same value?",
+        question="All hidden units start with the same weights, not zero. What does training make of them?",
         tab="Symmetry",
     ),
     Scenario(
@@ -1015,7 +1090,7 @@ SCENARIOS = (
         "torch.nn.Linear draws from U(±1/√fan_in), of variance 1/(3 fan_in). ReLU needs six times that, tanh three times: "
         "a deep stack fades unless something else holds it up, mostly a normalization layer.",
         {"schemes": ("PyTorch Linear", "LeCun normal", "He normal"), "depth": 30},
-        question="Is the default of your framework made for your activation?",
+        question="torch.nn.Linear draws from U(±1/√fan_in). By what factor does such a layer with ReLU multiply the signal?",
     ),
     Scenario(
         "He 2015: 0.01 in a VGG-B stack",
@@ -1043,7 +1118,7 @@ SCENARIOS = (
             "seeds": 5,
             "scale": "five decades",
         },
-        question="Which of the two fans belongs into He's formula?",
+        question="ReLU layers narrow from 512 to 64 units. Which fan in He's formula keeps the signal level?",
     ),
     Scenario(
         "Edge of chaos",
@@ -1058,7 +1133,8 @@ SCENARIOS = (
             "phase_w2": 1.761,
             "phase_b2": 0.05,
         },
-        question="Between which two fates of a signal does a good initialization lie?",
+        question="Deep tanh networks with biases: what becomes of two different inputs if σ_w² is half or twice its "
+        "critical value?",
         tab="Phase",
     ),
     Scenario(
@@ -1066,7 +1142,7 @@ SCENARIOS = (
         "Study notes want weights of spread 1/M. In a linear stack it is 1/√M that stays level; open the exponent and move it "
         "from 1 to ½.",
         {"activation": "identity", "schemes": ("LeCun normal", "He normal"), "layers_view": "exponent"},
-        question="A layer adds up M terms. By what should its weights shrink?",
+        question="A unit adds up M inputs with weights of both signs. By what must they be divided to keep the signal's size?",
         tab="Layers",
     ),
 )
@@ -1085,4 +1161,5 @@ TOPIC = Topic(
     tabs=("Layers", "Phase", "Remedies", "Symmetry", "Train"),
     code=True,
     measures=MEASURES,
+    predictions=PREDICTIONS,
 )

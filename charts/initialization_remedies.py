@@ -352,7 +352,7 @@ def _rate(run: Array, exact: Array) -> str:
 
 
 def _leaves(signal: Array, gradient: Array) -> str:
-    """Name the layers at which a float32 run would leave its range, and float64 has."""
+    """Name the layers at which a float32 run would leave its normal range, and float64 has ended."""
     found = []
     for what, rms, backward in (("signal", signal, False), ("gradient", gradient, True)):
         layer = first_bad(rms, backward=backward)
@@ -386,7 +386,7 @@ def _table(names: Sequence[str], measured: Remedied, predicted: RemediedTheory) 
         f"signal at layer {depth}",
         "gradient, a layer",
         "gradient at layer 0",
-        "leaves float32",
+        "leaves float32's normal range",
     ]
     return table(head, lines)
 

@@ -9,9 +9,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from charts import optimizers_labels as labels
 from charts import raster, theme
-from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, WIDE, Figure, Part, Spec, assemble, columns, named, rows, spread
 from charts.once import once
+from charts.optimizers_anatomy import rule_as_set
 from charts.optimizers_averages import AVERAGES_KNOBS, averages_blocks, averages_shown
 from charts.optimizers_base import (
     CLEAR,
@@ -26,6 +28,7 @@ from charts.optimizers_base import (
     conditions,
     describe,
     distance,
+    in_symbols,
     methods,
     noisy,
     own,
@@ -48,6 +51,7 @@ from charts.optimizers_curves import CURVE_KNOBS, curves_blocks
 from charts.optimizers_fair import FAIR_KNOBS, fair_blocks, fair_shown
 from charts.optimizers_landscape import LAND_KNOBS, land_blocks, land_shown
 from charts.optimizers_notes import MEASURES
+from charts.optimizers_predictions import PREDICTIONS
 from charts.optimizers_rotation import ROTATION_KNOBS, rotation_blocks
 from charts.optimizers_step import STEP_KNOBS, step_blocks
 from charts.optimizers_theory import THEORY_KNOBS, theory_blocks, theory_shown
@@ -95,8 +99,13 @@ _SHARED = 3  # conditions at most: noise or mini-batches, clipping, a schedule
 _ISOLINES = ((91, 9), (71, 5), (61, 3), (51, 2))  # grids and numbers of isolines, from fine to coarse
 _VERTICES = 1500  # more than this a visitor would wait for
 _LARGEST = 1600  # pixels of the widest column: half a one of them is as far as an isoline may be off
+_SPECK, _SLIVER = 10, 3  # pixels of length and of mean width below which an isoline says nothing
 _CROWD = 30  # from so many points on they are drawn small
 _LABELED = 40  # more names of points than this would cover the picture
+_UNLABELED = (
+    2.6,
+    4.4,
+)  # ends of a log axis without a tick at 1, 2 or 5 of a decade, the ones that have a label
 _DROP = 1e-14  # the loss panel ends this far below its start, and 100 times above it
 
 
@@ -255,7 +264,7 @@ def _spec(width: int) -> Spec:
     now = (
         alt.Chart(named("path"))
         .transform_filter(here)
-        .mark_point(filled=True, size=95)
+        .mark_point(filled=True, size=140)
         .encode(
             x=x,
             y=y,
@@ -283,7 +292,8 @@ def _spec(width: int) -> Spec:
         turn = f"atan2({right_of(angle)}, {up(angle)} * {flat}) * 180 / PI"
         return chart.transform_calculate(turn=turn) if angle else chart
 
-    turned = alt.Angle("turn:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360]))
+    circle = alt.Scale(domain=[0, 360], range=[0, 360])
+    turned = alt.Angle("turn:Q", scale=circle)
     aside = alt.expr(f"{right_of('downhill')} * {_ARROW * left}")
     above = alt.expr(f"{up('downhill')} * {-_ARROW * tall / _SHAPE}")
     gradient = (
@@ -307,38 +317,57 @@ def _spec(width: int) -> Spec:
         .encode(x=alt.X("next_x:Q"), y=alt.Y("next_y:Q"), angle=turned, color=hue, opacity=moving)
     )
     # The ground's color around the letters, so that a path does not cross them out; a stroke has the color of its fill.
-    exits = [
-        alt.Chart(named("exits"))
-        .mark_text(fontSize=theme.SMALL_SIZE, fontWeight=600, clip=False, filled=filled, strokeWidth=4)
-        .encode(x=x, y=y, text="label:N", color=color)
+    # Names need room; the marks of where paths leave come on every width.
+    names = [
+        alt.Chart(named("names"))
+        .mark_text(
+            fontSize=theme.SMALL_SIZE,
+            fontWeight=600,
+            filled=filled,
+            strokeWidth=4,
+            strokeJoin="round",
+        )
+        .encode(
+            x=x,
+            y=y,
+            text="label:N",
+            color=color,
+            opacity=alt.condition(
+                passed if width >= ROOMY else f"datum.label[0] == '×' && {passed}", alt.value(1), alt.value(0)
+            ),
+        )
         for filled, color in ((False, theme.ink("paper")), (True, hue))
+    ]
+    shape = alt.Shape(
+        "kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None
+    )
+    told = [
+        alt.Tooltip("label:N", title="point"),
+        alt.Tooltip("x:Q", format=".6~g"),
+        alt.Tooltip("y:Q", format=".6~g"),
+        alt.Tooltip("value:Q", title="f", format=".6~g"),
     ]
     start = (
         alt.Chart(named("start"))
         .mark_point(shape="circle", size=130, strokeWidth=2, filled=False)
         .encode(x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN)
     )
-    points = (
+    # Above the dots, one of which may end on it, a mark keeps clear of them by a rim of the ground's color.
+    points = [
         alt.Chart(named("points"))
-        .mark_point(filled=True)
+        .mark_point(filled=filled, strokeWidth=2, size=alt.expr("datum.size"))
         .encode(
             x=x,
             y=y,
-            size=alt.Size("size:Q", scale=None),
-            shape=alt.Shape(
-                "kind:N", scale=alt.Scale(domain=list(_SHAPES), range=list(_SHAPES.values())), legend=None
-            ),
-            angle=alt.Angle("angle:Q", scale=alt.Scale(domain=[0, 360], range=[0, 360])),
-            color=theme.ink("ink"),
+            color=theme.ink(use),
             opacity=theme.SHOWN,
-            tooltip=[
-                alt.Tooltip("label:N", title="point"),
-                alt.Tooltip("x:Q", format=".6~g"),
-                alt.Tooltip("y:Q", format=".6~g"),
-                alt.Tooltip("value:Q", title="f", format=".6~g"),
-            ],
+            **more,
         )
-    )
+        for filled, use, more in (
+            (False, "paper", {"shape": shape, "angle": "angle:Q"}),
+            (True, "ink", {"shape": "kind:N", "angle": "angle:Q", "tooltip": told}),
+        )
+    ]
     point_names = [
         alt.Chart(named("points"))
         .mark_text(
@@ -348,6 +377,7 @@ def _spec(width: int) -> Spec:
             fontSize=theme.SMALL_SIZE,
             filled=filled,
             strokeWidth=4,
+            strokeJoin="round",
         )
         .encode(x=x, y=alt.Y("name_y:Q"), text="point_name:N", color=theme.ink(use), opacity=theme.SHOWN)
         for filled, use in ((False, "paper"), (True, "ink"))
@@ -375,8 +405,8 @@ def _spec(width: int) -> Spec:
         .add_params(pick)
     )
     drawn = alt.layer(
-        *(picture, lines, ghost, path, dots, points, start, *point_names),
-        *(gradient, gradient_tip, move, move_tip, now, *exits, *conditions),
+        *(picture, lines, ghost, path, dots, start),
+        *(gradient, gradient_tip, move, move_tip, now, *points, *point_names, *names, *conditions),
     )
     surface = (
         alt.layer(drawn, click)
@@ -472,6 +502,7 @@ def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.Da
         x, y, line = raster.isolines(*levels(size), count, within)
         if len(x) <= _VERTICES:
             break
+    x, y, line = _seen(x, y, line, window)
     if surface.box is not None:
         low, high = surface.box
         x, y = np.append(x, [low, high, high, low, low]), np.append(y, [low, low, high, high, low])
@@ -479,6 +510,26 @@ def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.Da
     if not len(x):
         x, y, line = np.mean(window[:2], keepdims=True), np.mean(window[2:], keepdims=True), np.zeros(1, int)
     return picture, rows(x=np.float32(x), y=np.float32(y), line=_short(line))
+
+
+def _seen(x: Array, y: Array, line: Array, window: raster.Window) -> tuple[Array, Array, Array]:
+    """Leave out isolines that are only specks, and closed ones that a grid finds along a valley too narrow for it."""
+    if not len(x):
+        return x, y, line
+    width, height = _panel(WIDE)
+    px = x * width / (window[1] - window[0]), y * height / (window[3] - window[2])
+    (dx, dy), joined = np.diff(px), np.diff(line) == 0
+    count = int(line.max()) + 1
+    length = np.bincount(line[1:][joined], np.hypot(dx, dy)[joined], count)
+    first, last = np.searchsorted(line, range(count)), np.searchsorted(line, range(count), "right") - 1
+    along = np.bincount(line[1:][joined], (px[0][:-1] * dy - px[1][:-1] * dx)[joined], count)
+    area = np.abs(along + px[0][last] * px[1][first] - px[1][last] * px[0][first]) / 2
+    closed = (
+        np.hypot(px[0][first] - px[0][last], px[1][first] - px[1][last]) < _SPECK
+    )  # or turns back at the border
+    kept = (length >= _SPECK) & ~(closed & (2 * area < _SLIVER * length))
+    left = kept[line]
+    return x[left], y[left], (np.cumsum(kept) - 1)[line[left]]
 
 
 def _short(numbers: Array) -> Array:
@@ -489,7 +540,7 @@ def _short(numbers: Array) -> Array:
 class _Drawn(NamedTuple):
     """What one run puts into the figure, as rows of its data sets; None where there is nothing to draw.
 
-    ``end`` is the label of its curve and the height it stands at.
+    ``end`` is the label of its curve and the height it stands at, ``named`` what placing its name takes.
     """
 
     path: Part | None
@@ -497,6 +548,7 @@ class _Drawn(NamedTuple):
     curve: Part | None
     end: tuple[str, float]
     theory: Array | None
+    named: labels.Path | None
 
 
 @keep(entries=256)
@@ -506,7 +558,11 @@ def _drawn(key: RunKey, label: str, style: theme.Style) -> _Drawn:
     surface, steps = surface_of(values), whole(values, "steps")
     path, exit_ = _path_rows(label, style, result, surface, steps)
     curve, end = _curve_rows(label, style, result, surface, steps)
-    return _Drawn(path, exit_, curve, end, _exact(key))
+    named_ = None
+    if path is not None:
+        x, y, step, piece = (np.asarray(path[name]) for name in ("x", "y", "step", "piece"))
+        named_ = labels.Path(label, x, y, step, labels.trace(x, y, piece, surface.window))
+    return _Drawn(path, exit_, curve, end, _exact(key), named_)
 
 
 def _path_rows(
@@ -537,6 +593,8 @@ def _path_rows(
         "y": points[first, 1],
         "label": np.array([f"× {step[i]}" for i in first], str),
         "slot": np.int8(style.slot),
+        "step": np.int16(step[first]),
+        "last": np.int16(steps),
     }
     return path, exit_
 
@@ -610,9 +668,9 @@ def _curve_rows(
         "last": _short(np.array(steps)),
     }
     last, end = int(step[-1]), int(result.diverged_at)
-    # An arrow says that the run goes on beyond the panel, and from which step.
+    # An arrow says that the run goes on beyond the panel, and the step that takes it there.
     beyond = len(height) > last + 1 and height[last + 1] > gap[-1]
-    sign = f"∞{end}" if end == last + 1 else f"{'↑' if beyond else '↓'}{last}"
+    sign = f"∞{end}" if end == last + 1 else f"{'↑' if beyond else '↓'}{last + 1}"
     return curve, (label if last == steps else f"{label} {sign}", float(gap[-1]))
 
 
@@ -630,13 +688,12 @@ def _curves(drawn: Sequence[tuple[theme.Style, _Drawn]], steps: int) -> _Panel:
     """Put the curves of all runs into one panel."""
     found = [(style, each, each.curve) for style, each in drawn if each.curve is not None]
     if not found:
-        begin = drawn[0][1].end[1] if drawn else 1.0
         empty = rows(
-            step=np.array([0, steps]), gap=begin, piece=np.array([0, 1]), name="", slot=theme.MUTED, dash=0,
-            last=0,
+            step=np.array([0, steps]), gap=np.array(_UNLABELED), piece=np.array([0, 1]), name="", slot=theme.MUTED,
+            dash=0, last=0,
         )  # fmt: skip
-        ends = rows(step=np.array([0, steps]), gap=begin, label="", slot=theme.MUTED)
-        return _Panel(empty, ends, begin, begin, ())
+        ends = rows(step=np.array([0, steps]), gap=np.array(_UNLABELED), label="", slot=theme.MUTED)
+        return _Panel(empty, ends, *_UNLABELED, ())
     first = found[0][2]
     hidden: Part = {**first, **{k: np.asarray(first[k])[:1] for k in ("step", "gap", "piece")}}
     gaps = [np.asarray(curve["gap"]) for _, _, curve in found]
@@ -706,6 +763,8 @@ def _theory_rows(exact: Mapping[str, Array], panel: _Panel) -> pd.DataFrame:
 def _events(results: Mapping[str, Descent], surface: Surface, values: Values) -> tuple[str, ...]:
     """Name what a path does beyond the picture: leaving the window, overflowing, standing still."""
     window = np.reshape(surface.window, (2, 2))
+    if not results:
+        return ("Choose at least one optimizer to see its path.",)
     events = []
     for name, result in results.items():
         left = int(left_window(result.path, window))
@@ -713,8 +772,12 @@ def _events(results: Mapping[str, Descent], surface: Surface, values: Values) ->
         if overflow == 0:
             events.append(f"**{name}** cannot start: the loss at the start is not a finite number.")
         elif overflow > 0:
-            before = f"outside the window from step {left}, " if 0 <= left < overflow else ""
-            events.append(f"**{name} diverges**: {before}no longer a finite number at step {overflow}.")
+            before = ""
+            if 0 <= left < overflow:
+                before = f"leaves the window at step {left}, " if left else "starts outside the window, "
+            events.append(
+                f"**{name} diverges**: {before}is no longer a finite number from step {overflow} on."
+            )
         elif left == 0:
             events.append(f"**{name}** starts outside the window.")
         elif left > 0:
@@ -754,7 +817,7 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
     surface = surface_of(values)
     steps = whole(values, "steps")
     if not results:
-        return "Choose at least one optimizer to see its path."
+        return "No optimizer is chosen, so no path is drawn."
     sentences = []
     finite = {n: r for n, r in results.items() if r.diverged_at < 0}
     ahead = {name: float(r.value[-1]) - (surface.infimum or 0.0) for name, r in finite.items()}
@@ -801,7 +864,8 @@ def _reading(results: Mapping[str, Descent], exact: Mapping[str, Array], values:
         lr = gd.settings["lr"]
         verdict = "converges" if lr < limit else "cannot converge"
         sentences.append(
-            f"GD {verdict}: its rate {number(lr)} is {number(lr / limit)} of the limit 2/λ₂ = {number(limit)}."
+            f"GD {verdict}: its learning rate {number(lr)} is {number(lr / limit)} of the limit 2/λ₂ = "
+            f"{number(limit)}."
         )
     clipped = {n: int(np.sum(np.any(r.raw != r.gradient, axis=-1)[:-1])) for n, r in results.items()}
     if values["clip"] != NONE:
@@ -886,7 +950,7 @@ def _points(key: tuple[tuple[str, Value], ...], every: bool) -> tuple[pd.DataFra
         y=[p.point[1] for p in found],
         value=[p.value for p in found],
         kind=[p.kind for p in found],
-        size=np.int8(90 if len(found) < _CROWD else 36),
+        size=np.int8(60 if len(found) < _CROWD else 36),
         name_y=[height for _, height in places],
         angle=np.array([45 if p.kind == "minimum" else 0 for p in found], np.int8),
         label=labels,
@@ -897,18 +961,18 @@ def _points(key: tuple[tuple[str, Value], ...], every: bool) -> tuple[pd.DataFra
     return drawn, frozenset(p.kind for p in found)
 
 
-def _key(start: bool, kinds: frozenset[str], exits: bool, ends: str, exact: bool) -> str:
+def _key(start: bool, kinds: frozenset[str], paths: bool, exits: bool, ends: str, exact: bool) -> str:
     """Say what the marks mean, of those that the picture has; ``ends`` holds the names at the ends of the curves."""
     said = [name for kind, name in _MARKS.items() if kind in kinds]
     parts = [
         "Ring: start." if start else "",
         f"{'; '.join(said).capitalize()}." if said else "",
-        "Big dots: the last step.",
+        "Big dots: the last step." if paths else "",
         "× with a number: the step at which a path leaves the window." if exits else "",
-        "↑ or ↓ with a number: the last step of a curve inside its panel."
+        "↑ or ↓ with a number: the step at which a curve leaves its panel."
         if "↑" in ends or "↓" in ends
         else "",
-        "∞: the step at which a run is no longer finite." if "∞" in ends else "",
+        "∞ with a number: the step from which a run is no longer finite." if "∞" in ends else "",
         "Small dots on curves: closed form." if exact else "",
     ]
     return " ".join(filter(None, parts))
@@ -964,9 +1028,7 @@ def _figure(values: Values, shown: Mapping[str, Method], drawn: Mapping[str, _Dr
             "raster": picture,
             "isolines": isolines,
             "path": path,
-            "exits": rows(_apart(_below(exits), window))
-            if exits
-            else rows(x=[center["x"]], y=center["y"], label="", slot=muted),
+            "names": _names(drawn, shown, values, points),
             "start": rows(x=[x], y=y, shown=True) if start_inside else rows(**center, shown=[False]),
             "points": points,
             "theory": _theory_rows(exact, panel),
@@ -979,16 +1041,46 @@ def _figure(values: Values, shown: Mapping[str, Method], drawn: Mapping[str, _Dr
         title=f"Paths on {surface.name}",
         caption=(
             f"{place(values)}; {steps} steps. {listed}. {stated(values)}{marked} "
-            "Rates chosen for this picture, not tuned fairly."
+            "Learning rates chosen for this picture, not tuned fairly."
         ),
-        key=_key(start_inside, kinds, bool(exits), "".join(panel.labels), bool(exact)),
+        key=_key(start_inside, kinds, bool(drawn), bool(exits), "".join(panel.labels), bool(exact)),
         hint="Click the surface to move the start. Scrubbing takes the big dots back along the runs, with the next step as an "
-        "arrow and the direction of −g as a dashed one. Fair, below, tunes the rates.",
+        "arrow and the direction of −g as a dashed one. Fair, below, tunes the learning rates.",
         play=True,
         alt="Left: paths of the chosen optimizers over a loss surface. Right: how far above the minimum they are.",
         ghosts={"ghost_path": "path", "ghost_curve": "curve"},
         click="start",
     )
+
+
+def _names(
+    drawn: Mapping[str, _Drawn], shown: Mapping[str, Method], values: Values, points: pd.DataFrame
+) -> pd.DataFrame:
+    """Mark where paths leave, and place their names; where the points have names, the paths have none."""
+    window, steps = surface_of(values).window, whole(values, "steps")
+    leaving = [each.exit for each in drawn.values() if each.exit is not None]
+    parts = [_apart(_below(leaving), window)] if leaving else []
+    paths = [] if values["points"] else [each.named for each in drawn.values() if each.named is not None]
+    known = columns(points)
+    marked = [(np.asarray(part["x"]), np.asarray(part["y"])) for part in (known, *parts)]
+    marks = np.concatenate([start_of(values)[None], *(np.stack(both, axis=1) for both in marked)])
+    inside = (marks >= window[::2]).all(axis=1) & (marks <= window[1::2]).all(axis=1)
+    for path, free in zip(paths, labels.place_names(paths, marks[inside], window), strict=True):
+        if free is not None:
+            parts.append(
+                {
+                    "x": np.array([free.x]),
+                    "y": free.y,
+                    "label": path.name,
+                    "slot": np.int8(shown[path.name].style.slot),
+                    "step": np.int16(free.step),
+                    "last": np.int16(steps),
+                }
+            )
+    if not parts:
+        x, y = np.mean(window[:2]), np.mean(window[2:])
+        return rows(x=[x], y=y, label="", slot=np.int8(theme.MUTED), step=np.int16(0), last=np.int16(steps))
+    return rows(*parts)
 
 
 def _first(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -1032,17 +1124,21 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
         )
     bowl, shared, framework = quadratic(values), conditions(values), word(values, "convention")
     if shared:
-        lines.append(f"All gradients and rates here: {'; '.join(shared)}.")
+        lines.append(f"All gradients and learning rates here: {'; '.join(shared)}.")
     for name, method in methods(values).items():
         entry, result = method.entry, results[name]
         first, move = result.gradient[0], result.path[1] - result.path[0]
         forms = getattr(entry, "conventions", {})
         if framework in forms:
-            said = f"The formula is PyTorch's; {framework} has another: {forms[framework]}."
+            said = (
+                f"The formula is PyTorch's; {framework} has another: {in_symbols(forms[framework], entry)}."
+            )
         else:
-            said = f"{entry.convention}."
-        if method.settings.get("bias_correction") is False:
-            said += r" Without bias correction $m$ and $v$ stand where $m/(1-\beta_1^t)$ and $v/(1-\beta_2^t)$ are."
+            said = f"{in_symbols(entry.convention, entry)}."
+        if method.settings.get("dampening"):
+            said += (
+                r" Dampening $\tau$ leaves the velocity the share $1-\tau$ of every gradient after the first."
+            )
         decay = method.settings.get("weight_decay")
         if decay and r"\lambda" not in entry.update_rule:
             said += f" The formula leaves out the weight decay of {number(float(decay))} that this run has."
@@ -1052,7 +1148,8 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
             else "At the start there is no finite step."
         )
         lines.append(
-            f"**{name}** ({describe(method).removeprefix(name).strip()}): ${entry.update_rule}$  \n{numbers_} {said}"
+            f"**{name}** ({describe(method).removeprefix(name).strip()}): "
+            f"${rule_as_set(entry.update_rule, method.settings)}$  \n{numbers_} {said}"
         )
         linear = _theory(method)
         if bowl is not None and bowl.eigenvalues[0] > 0 and linear is not None and not shared:
@@ -1060,7 +1157,7 @@ def _why(values: Values, results: Mapping[str, Descent]) -> str:
             rate = linear.rates(bowl.eigenvalues, method.settings)
             lines.append(
                 f"On this quadratic with $\\lambda = {_vector(bowl.eigenvalues)}$ it "
-                f"converges for rates below ${linear.formula} = {latex(limit)}$. In the long run the two "
+                f"converges for learning rates below ${linear.formula} = {latex(limit)}$. In the long run the two "
                 f"eigencomponents are multiplied by {number(rate[0], 4)} and {number(rate[1], 4)} a step."
             )
     return "\n\n".join(lines)
@@ -1097,15 +1194,16 @@ _FORGETFUL = {"lr": 0.5, "beta1": 0.0, "beta2": 0.1}
 SCENARIOS = (
     Scenario(
         "Ravine",
-        "GD zigzags across the steep axis and crawls along the flat one. Press the right arrow on GD's rate "
-        "once: past 2/λ₂ = 0.5 its path leaves the picture.",
-        question="Which of the four reaches the minimum first?",
+        "GD zigzags across the steep axis and crawls along the flat one. Raise GD's rate by one step: "
+        "past 2/λ₂ = 0.5 its path leaves the picture.",
+        question="A valley curves 50 times as much across as along. Of GD at rate 0.45, Momentum at 0.05, RMSProp at 0.1 "
+        "and Adam at 0.3, which is first at the minimum?",
     ),
     Scenario(
         "Past the limit",
         "GD's rate 0.504 is just above 2/λ₂ = 0.5: the steep component changes sign and grows by 1.6% a step.",
         {"gd_lr": 0.504, "optimizers": ("GD", "Momentum", "Nesterov")},
-        question="Does a rate 1% above the limit still converge, only more slowly?",
+        question="GD's rate is 0.504 in a valley of curvature λ₂ = 4 across, just above 2/λ₂ = 0.5. What becomes of its path?",
     ),
     Scenario(
         "Rotate the valley",
@@ -1118,7 +1216,8 @@ SCENARIOS = (
             "start_y": round(float(_TURNED[1]), 6),
             "steps": 100,
         },
-        question="Which optimizers are slower in the turned valley?",
+        question="A valley along x is turned by 45°, and the start with it. Which of GD, Momentum, RMSProp and Adam now "
+        "take longer?",
     ),
     Scenario(
         "Four minima",
@@ -1133,11 +1232,12 @@ SCENARIOS = (
             "momentum_lr": 0.01,
             "steps": 120,
         },
-        question="Do GD and Momentum end in the same minimum when they start at the same point?",
+        question="Himmelblau's function has four minima. GD and Momentum, both at rate 0.01, start at its center: do they "
+        "end in the same one?",
     ),
     Scenario(
         "Escape a saddle",
-        "All start one millionth off the ridge of x² − y². GD's distance from it grows by 1 + 2·lr a step, and "
+        "All start one millionth off the ridge of x² − y². GD's distance from it grows by the factor 1 + 2·lr a step, and "
         "Momentum, at its lower rate, is slower still; RMSProp and Adam divide by the tiny gradient and leave at once.",
         {"surface": "Saddle", "steps": 80},
         question="How long does GD stay near a saddle when it starts one millionth off the ridge?",
@@ -1173,7 +1273,8 @@ SCENARIOS = (
             "optimizers": ("GD", "Momentum", "RMSProp", "Adam", "Sign descent"),
             "steps": 100,
         },
-        question="The gradient is small everywhere here. Which rules do not mind?",
+        question="GD, Momentum, RMSProp, Adam and Sign descent start on a plateau, where the gradient is nearly 0. Which "
+        "of them bring the loss to 1% in 100 steps?",
     ),
     Scenario(
         "Over the cliff",
@@ -1200,7 +1301,8 @@ SCENARIOS = (
             "clip": "norm",
             "steps": 100,
         },
-        question="What does clipping change about a step, and what not?",
+        question="GD starts on a steep wall, and its gradients are clipped to norm 1. What does clipping change about its "
+        "first step?",
     ),
     Scenario(
         "AdaGrad stalls",
@@ -1215,7 +1317,7 @@ SCENARIOS = (
         "Corrected for their start at zero, m̂ = g and v̂ = g² at the first step: Adam moves by its learning rate in each "
         "coordinate, whatever the gradient.",
         {"optimizers": ("GD", "Adam"), "step_optimizer": "Adam", "step_at": 0},
-        question="The gradient is 20 times longer in y than in x. In which direction does Adam set out?",
+        question="The gradient is 20 times as large in y as in x. In which direction does Adam set out?",
         tab="Step",
     ),
     Scenario(
@@ -1223,7 +1325,7 @@ SCENARIOS = (
         "Adam ′ is Adam without the correction: v starts at zero and forgets slowly, so it stays too small for long, and the "
         "first steps are several times the learning rate.",
         {"optimizers": ("Adam",), "twin": "Adam", "twin_bias_correction": False},
-        question="Adam's averages start at zero. Does that make the first steps shorter or longer?",
+        question="Adam's averages start at zero. Without the correction for that, how long is its first step?",
     ),
     Scenario(
         "Adam against AMSGrad",
@@ -1236,7 +1338,8 @@ SCENARIOS = (
             "steps": 300,
             **{f"{name}_{knob}": value for name in ("adam", "amsgrad") for knob, value in _FORGETFUL.items()},
         },
-        question="Two small steps to the right, one large to the left: where does each rule end?",
+        question="Of every three gradients two small ones ask for the right and a large one for the left, as does their "
+        "sum. Where do Adam, with a short memory, and AMSGrad end?",
     ),
     Scenario(
         "AdamW against Adam + L2",
@@ -1276,7 +1379,8 @@ SCENARIOS = (
             "steps": 300,
             "batch_view": "noise escapes a well",
         },
-        question="Does noise in the gradient help or hurt?",
+        question="Noisy runs of GD start in the shallow one of two wells. How does the share that ends in the deep one "
+        "change with the noise?",
         tab="Batches",
     ),
     Scenario(
@@ -1289,7 +1393,7 @@ SCENARIOS = (
             "batch_size": 4,
             "steps": 200,
         },
-        question="If every step sees only 4 of 64 samples, does the path still end at the minimum?",
+        question="GD fits a line to 64 points, and each step sees only 4 of them. Does its path still end at the minimum?",
     ),
     Scenario(
         "Cosine to the end",
@@ -1320,7 +1424,7 @@ SCENARIOS = (
         "Newton at a saddle",
         "Newton's step leads to where the gradient is 0, whatever is there: it jumps onto the saddle and stays. GD leaves it.",
         {"surface": "Saddle", "optimizers": ("GD", "Newton"), "start_x": 1.0, "start_y": 0.3, "steps": 30},
-        question="Does Newton's method avoid saddles?",
+        question="Newton's method and GD start near a saddle. Does Newton's avoid it?",
     ),
     Scenario(
         "Basins of momentum",
@@ -1378,5 +1482,6 @@ TOPIC = Topic(
     tabs=tuple(section.name for section in SECTIONS),
     click=_click,
     measures=MEASURES,
+    predictions=PREDICTIONS,
     code=True,
 )

@@ -816,6 +816,17 @@ REFERENCE_ANATOMIES: Mapping[str, Callable[..., Anatomy]] = {
 
 # A knob, the value that changes the formula, and what is replaced in the default formula, as regular expressions.
 _SWITCHES: Sequence[tuple[str, bool, Sequence[tuple[str, str]]]] = (
+    (
+        "momentum",
+        False,
+        (
+            (
+                r"v \\leftarrow \\mu v \+ (.*),\\quad w \\leftarrow w - \\eta\\, v$",
+                r"w \\leftarrow w - \\eta\\, \1",
+            ),
+        ),
+    ),
+    ("dampening", False, ((r"\(1-\\tau\)\\, ", ""),)),
     ("bias_correction", False, ((r"/\(1-\\beta_\d\^t\)", ""),)),
     (
         "centered",

@@ -663,7 +663,7 @@ def _weights_blocks(values: Values) -> list[Block]:
             "Momentum with μ = 0 is gradient descent, with the same learning rate.",
         ]
     else:
-        one = number(found.nominal) == "1"
+        one = number(found.nominal) in ("1", "1.00")
         sum_ = number(found.nominal, 7 if one else 3)
         text = [
             f"“Averages over about 1/(1 − β) days” is short for this: the last **{_days(found.nominal)}** "
@@ -704,7 +704,7 @@ def _rmsprop_spec(width: int) -> Spec:
             tooltip=[
                 alt.Tooltip("coordinate:N"), alt.Tooltip("step:Q"), alt.Tooltip("square:Q", format=".4g", title="g²"),
                 alt.Tooltip("s:Q", format=".4g"), alt.Tooltip("root:Q", format=".4g", title="√s"),
-                alt.Tooltip("rate:Q", format=".4g", title="lr/√s"),
+                alt.Tooltip("rate:Q", format=".4g", title="η/√s"),
             ],
         )  # fmt: skip
 
@@ -816,8 +816,8 @@ def _rmsprop_figure(values: Values, found: _Scaled, caption: str) -> Figure:
             **{f"{name}_ends": rows(ends(name)) for name in panels},
             "titles": rows(
                 squares=["g² and its average s"],
-                rates=["Effective rate lr/(√s + ε)"],
-                lengths=["Length of a step, in units of lr"],
+                rates=["Effective rate η/(√s + ε)"],
+                lengths=["Length of a step, in units of η"],
             ),
         },
         title=f"What RMSProp divides by on {surface_of(values).name}",
@@ -840,7 +840,7 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
     run = _rmsprop_run(_where(values), steps, lr, rho, eps)
     found = _scaled(run, lr, rho, eps)
     caption = (
-        f"{place(values)}; {counted(steps, 'step')} of RMSProp, exact gradients, lr {number(lr)}, ρ {number(rho, 5)}, "
+        f"{place(values)}; {counted(steps, 'step')} of RMSProp, exact gradients, η {number(lr)}, ρ {number(rho, 5)}, "
         f"ε {number(eps)}, without momentum and weight decay, PyTorch's formula." + _without(values)
     )
     text = []
@@ -856,11 +856,11 @@ def _rmsprop_blocks(values: Values) -> list[Block]:
         first = found.length[0][moving]
         text.append(
             (
-                "At the first step s = (1 − ρ)g²: for any g that is large beside ε the step is lr/√(1 − ρ) = "
+                "At the first step s = (1 − ρ)g²: for any g that is large beside ε the step is η/√(1 − ρ) = "
                 if rho > 0
                 else "With ρ = 0 there is no memory: s = g², and any step whose g is large beside ε has the length "
             )
-            + f"**{number(exact)} lr** in "
+            + f"**{number(exact)} η** in "
             + ("both coordinates" if moving.all() else "the coordinate that moves")
             + f", measured {' and '.join(number(float(v), 4) for v in first)}"
             + (
@@ -1118,7 +1118,7 @@ def _adam_figure(values: Values, found: _Ablation, caption: str) -> Figure:
             ),
             "reach": rows(factor=list(factor_span), gap=list(gap_span)),
             "titles": rows(
-                factor=["Step on a constant gradient, in lr"],
+                factor=["Step on a constant gradient, in η"],
                 gap=["f − f* on the surface" if surface.infimum is not None else "‖∇f‖ on the surface (f has no minimum)"],
             ),
         },
@@ -1145,7 +1145,7 @@ def _table(found: _Ablation, surface: Surface, steps: int) -> str:
             else number(float(found.gaps[name][-1]))
         )
         lines.append([_SAID.get(name, name), *(number(float(lengths[t - 1])) for t in at), end])
-    head = ["Gradient with", *(f"step {t}, in lr" for t in at), f"{what} after {counted(steps, 'step')}"]
+    head = ["Gradient with", *(f"step {t}, in η" for t in at), f"{what} after {counted(steps, 'step')}"]
     return table(head, lines)
 
 
@@ -1158,10 +1158,10 @@ def _adam_text(values: Values, found: _Ablation, beta1: float, beta2: float) -> 
     longest = int(np.argmax(both))
     apart = max(_apart(found.measured[name], found.exact[name]) for name in found.measured)
     text = [
-        f"On a constant gradient every step should be lr long. Both averages start from 0, and the root of the one of g² "
-        f"usually comes up later: without correction the first step is (1 − β₁)/√(1 − β₂) = **{number(float(both[0]))} lr**, the "
-        f"longest {number(float(both[longest]))} lr at step {longest + 1}, and step {_LONG} is still "
-        f"{number(float(both[-1]))} lr. With correction all are **{number(float(corrected[0]))} lr**. Runs and closed form "
+        f"On a constant gradient every step should be η long. Both averages start from 0, and the root of the one of g² "
+        f"usually comes up later: without correction the first step is (1 − β₁)/√(1 − β₂) = **{number(float(both[0]))} η**, the "
+        f"longest {number(float(both[longest]))} η at step {longest + 1}, and step {_LONG} is still "
+        f"{number(float(both[-1]))} η. With correction all are **{number(float(corrected[0]))} η**. Runs and closed form "
         f"differ by a share of at most {number(apart, 1)}."
     ]  # fmt: skip
     run, lr = found.runs["both"], real(values, own("Adam", "lr"))
@@ -1170,7 +1170,7 @@ def _adam_text(values: Values, found: _Ablation, beta1: float, beta2: float) -> 
         first = np.abs(run.path[1] - run.path[0])[moves] / lr
         text.append(
             "The first step is that long on any gradient that is large beside ε, in every coordinate: here "
-            f"{' and '.join(number(float(v), 4) for v in first)} lr."
+            f"{' and '.join(number(float(v), 4) for v in first)} η."
         )
     target = _SMALL_BIAS * found.gaps["both"][0]
     if surface_of(values).infimum is not None and math.isfinite(target) and target > 0:
@@ -1185,18 +1185,18 @@ def _adam_text(values: Values, found: _Ablation, beta1: float, beta2: float) -> 
     if beta1 == 0 and beta2 == 0:
         text[0] = (
             "With β₁ = β₂ = 0 neither average has a memory, and there is nothing to correct: on a constant gradient every step "
-            f"is **{number(float(corrected[0]))} lr** long, with correction and without. Runs and closed form differ by a "
+            f"is **{number(float(corrected[0]))} η** long, with correction and without. Runs and closed form differ by a "
             f"share of at most {number(apart, 1)}."
         )
         return " ".join(
-            [*text, f"Adam, RMSProp and {_LITERAL} are one rule here: each step is lr·g/(|g| + ε)."]
+            [*text, f"Adam, RMSProp and {_LITERAL} are one rule here: each step is η·g/(|g| + ε)."]
         )
     text.append(
         f"So “Adam = RMSProp + momentum” leaves out the correction, a factor of {number(float(both[0] / corrected[0]))} in "
         f"the first step and {number(float(both[longest] / corrected[longest]))} at its largest; and taken literally, "
-        f"{_LITERAL}, it sums divided gradients where Adam divides an average: {number(float(literal[0]))} lr in the first "
-        f"step, up to {number(float(literal.max()))} lr at step {int(np.argmax(literal)) + 1}, "
-        f"{number(float(literal[-1]))} lr at step {_LONG} and 1/(1 − β₁) = {number(1 / (1 - beta1))} lr in the long run."
+        f"{_LITERAL}, it sums divided gradients where Adam divides an average: {number(float(literal[0]))} η in the first "
+        f"step, up to {number(float(literal.max()))} η at step {int(np.argmax(literal)) + 1}, "
+        f"{number(float(literal[-1]))} η at step {_LONG} and 1/(1 − β₁) = {number(1 / (1 - beta1))} η in the long run."
     )
     return " ".join(text)
 
@@ -1213,8 +1213,8 @@ def _adam_blocks(values: Values) -> list[Block]:
     caption = (
         f"β₁ {number(beta1, 5)}, β₂ {number(beta2, 5)} (ρ of RMSProp), ε {number(eps)}. Constant gradient: 1 in each of "
         f"{number(_LONG)} steps. Surface: {place(values)}; {counted(steps, 'step')}, exact gradients; GD and its average with "
-        f"GD's lr {number(rate)}, all that is scaled with Adam's lr {number(lr)}; no weight decay; PyTorch's formulas. The "
-        "average is Momentum with lr(1 − β₁) and μ = β₁." + thinned + _without(values)
+        f"GD's η {number(rate)}, all that is scaled with Adam's η {number(lr)}; no weight decay; PyTorch's formulas. The "
+        "average is Momentum with η(1 − β₁) and μ = β₁." + thinned + _without(values)
     )
     return [
         "Two averages make Adam from gradient descent: one of g, one of g² to divide by. What does each bring, and what does "

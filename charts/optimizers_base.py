@@ -32,6 +32,7 @@ NONE = "none"
 # Pixels that keep tick labels from the marks on a panel's edge, and from each other.
 CLEAR, APART = 6, 5
 ROOMY = 900  # pixels from which on a figure has room for long names beside what they name
+_MEMORIES = ("momentum", "rho", "beta1", "beta2")  # knobs that a caption states at their defaults too
 TWIN = " ′"  # follows the label of the second run of an optimizer
 
 METHODS: Mapping[str, Optimizer | Reference] = {**OPTIMIZERS, **REFERENCES}
@@ -419,14 +420,25 @@ def distance(path: Array, surface: Surface) -> Array:
 
 
 def describe(method: Method) -> str:
-    """State a method's settings; those at PyTorch's default are left to the convention line."""
-    parts = [f"lr {number(method.settings['lr'])}"]
+    """State a method's learning rate, its memories, and what else is not at PyTorch's default, as the controls name them."""
+    parts = []
     for knob in method.entry.knobs:
         value = method.settings[knob.name]
-        if knob.name != "lr" and (value != knob.default or knob.name == "momentum"):
-            shown = ("on" if value else "off") if isinstance(value, bool) else number(value)
-            parts.append(f"{knob.symbol or knob.name.replace('_', ' ')} {shown}")
-    return f"{method.label} " + " ".join(parts)
+        if knob.name == "lr" or value != knob.default or (knob.name in _MEMORIES and value):
+            shown = ("on" if value else "off") if isinstance(value, bool) else number(value, 6)
+            parts.append(f"{knob.symbol or knob.label.lower()} {shown}")
+    return f"{method.label} " + ", ".join(parts)
+
+
+def in_symbols(text: str, entry: Optimizer | Reference) -> str:
+    """Write a registry's line of text, which names knobs as code does, with the symbols of the controls: lr as η.
+
+    A hyphen before an exponent becomes a minus sign.
+    """
+    for knob in entry.knobs:
+        if knob.symbol:
+            text = re.sub(rf"\b{knob.name}\b", knob.symbol, text)
+    return re.sub(r"(\de)-(?=\d)", r"\1−", text)
 
 
 def place(values: Values, start: bool = True) -> str:

@@ -737,12 +737,12 @@ def _seen_blocks(values: Values) -> list[Block]:
         },
         title="Loss by samples seen",
         caption=(
-            f"{model}, N = {count}, from {_pair(np.array(surface.starts[0]))}; SGD, lr {number(lr)} for the full batch, "
-            + ("lr · B/N for a mini-batch" if scaled else "the same for all")
+            f"{model}, N = {count}, from {_pair(np.array(surface.starts[0]))}; SGD, η {number(lr)} for the full batch, "
+            + ("η · B/N for a mini-batch" if scaled else "the same for all")
             + f"; {epochs} epoch{'s' if epochs > 1 else ''} of shuffled mini-batches of {values['batch_between']}; "
             f"lines means, bands half of the runs, seeds {values['batch_seed']} to {whole(values, 'batch_seed') + _SEEDS - 1}."
         ),
-        key="Dots on the right edge: lr·tr C/(4B), where small steps on independent mini-batches would stay.",
+        key="Dots on the right edge: η·tr C/(4B), where small steps on independent mini-batches would stay.",
         alt="Loss above its minimum by samples seen and by steps, one line each for three batch sizes.",
     )
     head = (
@@ -751,7 +751,7 @@ def _seen_blocks(values: Values) -> list[Block]:
         "steps",
         *(f"samples to {percent(s)} of the start" for s in _SHARES),
         "mean f − f* in the last epoch",
-        "lr·tr C/(4B)",
+        "η·tr C/(4B)",
     )
     gradient = [
         float(np.median(run.seen_to(best + _SHARES[0] * (float(run.loss[0, 0]) - best)))) for run in runs
@@ -814,7 +814,7 @@ def _verdict(
     text += (
         f"In the long run noise holds small batches up. Single samples hover at {number(levels[0])} in the last "
         "epoch; small steps "
-        f"on independent samples would at {number(floor)}, in proportion to lr/B."
+        f"on independent samples would at {number(floor)}, in proportion to η/B."
     )
     if levels[0] > _FAR_ABOVE * floor:
         text += " At this rate steps are not small, and a few samples throw the run far out."
@@ -967,7 +967,7 @@ def _escape_blocks(values: Values) -> list[Block]:
         },
         title="Out of the worse well",
         caption=(
-            f"Two wells, lr {number(lr)}. Noise: {_RUNS} runs for each of {_SIGMAS} σ "
+            f"Two wells, η {number(lr)}. Noise: {_RUNS} runs for each of {_SIGMAS} σ "
             f"up to {number(real(values, 'batch_sigma_max'))} from ({number(WELLS.shallow)}, 0), the "
             "bottom of the shallow well, gradient descent with normal noise of deviation σ in each coordinate, after "
             f"{steps} steps; seed "
@@ -1014,7 +1014,7 @@ def _noise_reading(runs: NoiseEscape, theory: EscapeTheory, lr: float) -> str:
     known = np.isfinite(theory.deep)
     off = float(np.max(np.abs(share[known] - theory.deep[known]))) if known.any() else math.nan
     text += f"The shares are within {number(max(100 * off, 0.01), 2)} percentage points of the exact ones"
-    text += " (dots stop where lr·σ is below 0.02). " if not known.all() else ". "
+    text += " (dots stop where η·σ is below 0.02). " if not known.all() else ". "
     if runs.diverged.any():
         text += (
             f"From σ = {number(float(runs.sigma[np.argmax(runs.diverged > 0)]))} on some runs are thrown up a wall "

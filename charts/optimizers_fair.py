@@ -170,7 +170,12 @@ def _batched(values: Values) -> bool:
 
 
 def _outcomes(
-    values: Values, name: str, over: Mapping[str, Array], starts: int, horizons: Sequence[int]
+    values: Values,
+    name: str,
+    over: Mapping[str, Array],
+    starts: int,
+    horizons: Sequence[int],
+    share: progress.Share,
 ) -> Sweep:
     """Run an optimizer over some of its knobs, under the page's conditions but with constant learning rates."""
     surface, method, clip = surface_of(values), as_set(name, values), word(values, "clip")
@@ -185,6 +190,7 @@ def _outcomes(
         knobs={knob: value for knob, value in method.settings.items() if knob not in over},
         infimum=surface.infimum,
         rng=stream(whole(values, "seed")) if drawn else None,
+        report=share.report,
         clip_norm=real(values, "clip_at") if clip == "norm" else None,
         clip_value=real(values, "clip_at") if clip == "value" else None,
         project=surface.project if surface.box is not None else None,
@@ -199,11 +205,13 @@ class _Run(NamedTuple):
 
 
 @keep(entries=64)
-def _sweep(items: Items, name: str, budget: int, starts: int, horizons: tuple[int, ...]) -> _Run:
+def _sweep(
+    items: Items, name: str, budget: int, starts: int, horizons: tuple[int, ...], share: progress.Share
+) -> _Run:
     values = dict(items)
     rates = log_rates(suggested(name, surface_of(values)), budget)
     lr = settings(name, values)["lr"]
-    found = _outcomes(values, name, {"lr": np.append(rates, lr)}, starts, horizons)
+    found = _outcomes(values, name, {"lr": np.append(rates, lr)}, starts, horizons, share)
     grid = Sweep(("lr",), (rates,), found.outcome.at(slice(budget)))
     return _Run(grid, found.outcome.at(slice(budget, None)))
 
@@ -214,9 +222,14 @@ def _runs(values: Values, *further: int) -> dict[str, _Run]:
     names = words(values, "fair_methods")
     found = {}
     for i, name in enumerate(names):
-        progress.report(i / len(names), f"Learning rates of {name}")
+        share = progress.Share(i / len(names), (i + 1) / len(names), f"Learning rates of {name}")
         found[name] = _sweep(
-            relevant(name, values), name, whole(values, "fair_budget"), whole(values, "fair_starts"), horizons
+            relevant(name, values),
+            name,
+            whole(values, "fair_budget"),
+            whole(values, "fair_starts"),
+            horizons,
+            share,
         )
     return found
 
@@ -418,7 +431,7 @@ def _rates_spec(width: int) -> Spec:
         .encode(x=x, y=y, color=theme.color(), opacity=theme.SHOWN),
         best.mark_point(filled=True, size=70, opacity=1).encode(
             x=x, y=y, color=theme.color(),
-            tooltip=[alt.Tooltip("name:N", title="optimizer"), alt.Tooltip("rate:Q", title="best lr", format=".3~g"),
+            tooltip=[alt.Tooltip("name:N", title="optimizer"), alt.Tooltip("rate:Q", title="best η", format=".3~g"),
                      alt.Tooltip("text:N", title="score")],
         ),
         alt.Chart(named("growing"))
@@ -541,7 +554,7 @@ def _rates_figure(values: Values, runs: Mapping[str, _Run], tuned: Mapping[str, 
             "limits": data("limits", "rate", "slot", "shown"),
             "ends": rows(
                 score=10.0**placed,
-                label=[f"{name}, lr {number(tuned[name].values[0], 2)}" for name in found] or [""],
+                label=[f"{name}, η {number(tuned[name].values[0], 2)}" for name in found] or [""],
                 slot=[STYLES[name].slot for name in found] or [theme.MUTED],
             ),
             "extent": rows(rate=[middle, middle], score=[axis.low, axis.high]),
@@ -657,13 +670,13 @@ def _rates_reading(values: Values, runs: Mapping[str, _Run], tuned: Mapping[str,
         return f"With no rate of any budget do half of the starts arrive within {counted(horizon, 'step')}."
     first, best = order[0], tuned[order[0]]
     sentences = [
-        f"Tuned for {_said(objective, horizon)}, **{first}** comes first: {judge.says(best.score)} at lr "
+        f"Tuned for {_said(objective, horizon)}, **{first}** comes first: {judge.says(best.score)} at η "
         f"{number(best.values[0])}."
     ]
     if len(order) > 1:
         second = tuned[order[1]]
         sentences.append(
-            f"Next is {order[1]} at lr {number(second.values[0])}, {judge.compares(second.score, best.score)}."
+            f"Next is {order[1]} at η {number(second.values[0])}, {judge.compares(second.score, best.score)}."
         )
     page = {name: float(objective.score(run.page, 0)[0]) for name, run in runs.items()}
     winner = min(page, key=lambda name: page[name])
@@ -883,8 +896,8 @@ def _ranking_reading(judge: _Judge, horizon: int, longer: int, ranked: Sequence[
     gain = _largest(ranked, "page", "tuned")
     if gain:
         sentences.append(
-            f"{gain.name} gains most from tuning: {judge.says(gain.page[1])} at lr {number(gain.page[0])}, "
-            f"{judge.says(gain.tuned[1])} at lr {number(gain.tuned[0])}."
+            f"{gain.name} gains most from tuning: {judge.says(gain.page[1])} at η {number(gain.page[0])}, "
+            f"{judge.says(gain.tuned[1])} at η {number(gain.tuned[0])}."
         )
     better = [entry.name for entry in ranked if entry.page[1] < entry.tuned[1]]
     if better:
@@ -912,7 +925,7 @@ def _ranking_reading(judge: _Judge, horizon: int, longer: int, ranked: Sequence[
     if cost:
         sentences.append(
             f"Tuned for {number(horizon)} steps and drawn at {number(longer)}, {cost.name} is at {judge.says(cost.carried[1])} "
-            f"with lr {number(cost.carried[0])}, where lr {number(cost.retuned[0])} gives {judge.says(cost.retuned[1])}."
+            f"with η {number(cost.carried[0])}, where η {number(cost.retuned[0])} gives {judge.says(cost.retuned[1])}."
         )
     return " ".join(sentences)
 
@@ -1025,9 +1038,9 @@ def _memories_spec(width: int) -> Spec:
 @keep(entries=8)
 def _grid(items: Items, pair: _Pair, starts: int, horizons: tuple[int, ...]) -> Sweep:
     values = dict(items)
-    progress.report(0.0, f"{pair.optimizer}: {pair.across} × {pair.up}")
+    share = progress.Share(0.0, 1.0, f"{pair.optimizer}: {pair.across} × {pair.up}")
     over = {knob: _grid_values(knob, pair.optimizer, values) for knob in (pair.across, pair.up)}
-    return _outcomes(values, pair.optimizer, over, starts, horizons)
+    return _outcomes(values, pair.optimizer, over, starts, horizons, share)
 
 
 def _grid_values(knob: str, optimizer: str, values: Values) -> Array:
@@ -1329,7 +1342,7 @@ def _map_reading(values: Values, swept: Sweep, tuned: Tuned, border: _Border | N
 
 def _pair_said(found: tuple[float, float, float]) -> str:
     rate, memory, factor = found
-    return f"lr {number(rate)} with momentum {number(memory)}, a factor {number(factor)} a step"
+    return f"η {number(rate)} with momentum {number(memory)}, a factor {number(factor)} a step"
 
 
 def _border_said(swept: Sweep, border: _Border) -> str:

@@ -467,7 +467,7 @@ def _swapped_blocks(values: Values) -> list[Block]:
         caption=(
             f"{data.capitalize()}, {_POINTS} points, noise {number(_NOISE)}; 2-{units}-1, {_ACTIVATION.name}, cross-entropy, "
             "Glorot normal, "
-            f"Adam, lr {number(_SWAP_LR)}, {_SWAP_STEPS} steps on all data; seed {seed}."
+            f"Adam, η {number(_SWAP_LR)}, {_SWAP_STEPS} steps on all data; seed {seed}."
         ),
         key="One line for each pair of units, orange the pair with the highest barrier. Small dots: (1 ∓ s²/2)².",
         alt="Loss on straight ways between networks that differ by two swapped units, and the saddle of two weights.",
@@ -578,7 +578,7 @@ def _width_blocks(values: Values) -> list[Block]:
         caption=(
             f"Spiral, {_POINTS} points without noise; {counted(layers, 'hidden layer')}, {_WIDTH_ACTIVATION.name}, "
             "cross-entropy, "
-            f"Glorot normal, Adam, lr {number(_WIDTH_LR)}, {_WIDTH_STEPS} steps on all data; seeds {seed} to "
+            f"Glorot normal, Adam, η {number(_WIDTH_LR)}, {_WIDTH_STEPS} steps on all data; seeds {seed} to "
             f"{seed + _SEEDS - 1}."
         ),
         key="One dot for each start, a little beside its width so that dots stay apart.",
@@ -696,7 +696,7 @@ def _lazy_blocks(values: Values) -> list[Block]:
         caption=(
             f"Moons, {counted(samples, 'sample')}, noise {number(_NOISE)}, targets −1 and 1; 2-m-1, "
             f"{_ACTIVATION.name}, He normal; "
-            f"gradient descent, lr {number(lr)}/m, {_LAZY_STEPS} steps on all samples; lines medians, bands half of "
+            f"gradient descent, η {number(lr)}/m, {_LAZY_STEPS} steps on all samples; lines medians, bands half of "
             f"the seeds {seed} "
             f"to {seed + _LAZY_SEEDS - 1}."
         ),

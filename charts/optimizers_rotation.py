@@ -368,7 +368,7 @@ def _figure(values: Values, runs: Mapping[str, _Turned]) -> Figure:
             "marks": marks,
             "titles": rows(
                 **titled("steps", f"Steps to {_target(share)} of f₀, {rates}"),
-                **titled("paths", f"Paths of {name}, lr {numbers(drawn if np.ptp(drawn) else drawn[:1])}"),
+                **titled("paths", f"Paths of {name}, η {numbers(drawn if np.ptp(drawn) else drawn[:1])}"),
             ),
         },
         title="The valley turns, and the start with it",
@@ -390,7 +390,7 @@ def _settings_said(values: Values, runs: Mapping[str, _Turned]) -> str:
         method, low, high = _method(name, values), float(run.rates.min()), float(run.rates.max())
         said = describe(method._replace(settings={**method.settings, "lr": low}))
         parts.append(
-            said if low == high else said.replace(f"lr {number(low)}", f"lr {number(low)} to {number(high)}")
+            said if low == high else said.replace(f"η {number(low, 6)}", f"η {number(low)} to {number(high)}")
         )
     return "; ".join(parts)
 

@@ -54,7 +54,7 @@ _SPAN = 240  # most steps of the panel of rates
 _MARGIN = 0.42  # of the arrows' extent, on every side
 _HEAD = 0.013  # half the height of an arrow's head, as a share of the window
 _PHONE = 30  # letters of a formula that fit a phone
-_PLAIN = "−lr·g"
+_PLAIN = "−η·g"
 
 # Arrows are drawn tip to tail in this order, with the dash that tells them apart.
 _ORDER = {NOW: 0, SIGNED: 0, CHANGE: 2, DECAY: 2, PAST: 1}
@@ -570,7 +570,7 @@ def _figure(values: Values, taken: _Taken) -> Figure:
         title=f"One step of {taken.method.label}",
         caption=(
             f"{place(values)}; {describe(taken.method)}; the step from point {taken.at} of {len(taken.steps)}, "
-            f"g = ({number(taken.gradient[0], 4)}, {number(taken.gradient[1], 4)}), −lr·g with lr {number(lr)}; rates at points "
+            f"g = ({number(taken.gradient[0], 4)}, {number(taken.gradient[1], 4)}), −η·g with η {number(lr)}; rates at points "
             f"{first} to {last}. {stated(values)}"
         ),
         key=(
@@ -677,10 +677,10 @@ def _reading(values: Values, taken: _Taken) -> str:
         lines.append(f"Its parts by length: {', '.join(said)}.")
     rates = taken.rates[taken.at]
     if np.all(np.isfinite(rates)) and np.all(rates != 0):
-        equal = number(float(rates[1] / rates[0])) == "1" or np.any(rates < 0)
+        equal = number(float(rates[1] / rates[0])) in ("1", "1.00") or np.any(rates < 0)
         compared = "" if equal else f", {number(float(rates[1] / rates[0]))} times that of x"
         lines.append(
-            f"Effective learning rate: {number(float(rates[0]))} in x, {number(float(rates[1]))} in y{compared}; lr is "
+            f"Effective learning rate: {number(float(rates[0]))} in x, {number(float(rates[1]))} in y{compared}; η is "
             f"{number(_rate(values, taken))}."
         )
     uphill = [c for c, rate in zip("xy", rates, strict=True) if rate < 0]

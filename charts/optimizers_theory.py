@@ -132,7 +132,7 @@ class _Setting(NamedTuple):
         return self.entry.build(lr=self.lr if lr is None else lr, **momentum)
 
     def described(self) -> str:
-        return f"{self.name} lr {number(self.lr)}" + (
+        return f"{self.name} η {number(self.lr)}" + (
             f" μ {number(self.momentum)}" if self.has_momentum else ""
         )
 
@@ -826,8 +826,8 @@ def _rates_figure(s: _Setting, found: _Long) -> Figure:
         title="The rate against the learning rate",
         caption=(
             f"{s.described()}; {_where(s)}. Rate: {_RATES} learning rates, {_LONG} steps each on ½λu² from u = 1, rate "
-            f"from the slope of log √(u² + u²₋₁) over the second half of each run. Regimes: rate of ½λu² for every lr·λ and μ; "
-            f"rings: best pair, lr {number(float(tuned.lr))}, μ {number(float(tuned.momentum))}."
+            f"from the slope of log √(u² + u²₋₁) over the second half of each run. Regimes: rate of ½λu² for every η·λ and μ; "
+            f"rings: best pair, η {number(float(tuned.lr))}, μ {number(float(tuned.momentum))}."
         ),
         key=(
             "Rate: lines are theory, dots are measured; full λ₁, dashed λ₂, wide the larger of both, which decides; above 1 "
@@ -876,13 +876,13 @@ def _rates_blocks(s: _Setting) -> list[Block]:
     tuned = s.linear.optimal(low, high)
     if s.has_momentum:
         text = (
-            f"The best pair for κ = {number(kappa)} is lr {number(float(tuned.lr))} and μ {number(float(tuned.momentum))}, with "
+            f"The best pair for κ = {number(kappa)} is η {number(float(tuned.lr))} and μ {number(float(tuned.momentum))}, with "
             f"a rate of **{number(float(tuned.rate), 4)}**"
         )
         if s.linear.nesterov:
             usual = textbook_nesterov(low, high)
             text += (
-                f"; the usual choice, lr 1/λ₂ = {number(float(usual.lr))} and μ = (√κ − 1)/(√κ + 1) = "
+                f"; the usual choice, η 1/λ₂ = {number(float(usual.lr))} and μ = (√κ − 1)/(√κ + 1) = "
                 f"{number(float(usual.momentum))}, has {number(float(usual.rate), 4)}"
             )
         lines.append(
@@ -890,7 +890,7 @@ def _rates_blocks(s: _Setting) -> list[Block]:
         )
     alike = (
         "the same curve"
-        if number(kappa) == "1"
+        if number(kappa) in ("1", "1.00")
         else (f"the same curve, that of λ₂ at learning rates {number(kappa)} times smaller")
     )
     return [
@@ -1083,7 +1083,7 @@ def _noise_blocks(s: _Setting) -> list[Block]:
         )
     elif math.isinf(floor):
         lines.append(
-            f"At lr {number(s.lr)}"
+            f"At η {number(s.lr)}"
             + (f" and μ {number(s.momentum)}" if s.has_momentum else "")
             + " noise has no floor: the "
             "expected loss grows without end."
@@ -1128,7 +1128,7 @@ def _noise_blocks(s: _Setting) -> list[Block]:
         )
     if 0 < floor < math.inf:
         about = 0.5 * s.lr * sigma**2 / (1 - s.momentum)
-        formula, grows = ("σ²·lr/(2(1−μ))", "lr and with 1/(1−μ)") if s.has_momentum else ("σ²·lr/2", "lr")
+        formula, grows = ("σ²·η/(2(1−μ))", "lr and with 1/(1−μ)") if s.has_momentum else ("σ²·η/2", "lr")
         lines.append(
             f"Far below the limit the floor is about {formula}, here {number(about)}: it grows with {grows}, whatever the "
             "rate of convergence."
@@ -1154,7 +1154,7 @@ def _outlook(s: _Setting) -> str:
         text = "With μ = 1 nothing is ever forgotten, and no learning rate converges. "
     else:
         text = (
-            f"{s.name} with lr {number(s.lr)} is at {percent(s.lr / s.limit)} of its limit {formula} = "
+            f"{s.name} with η {number(s.lr)} is at {percent(s.lr / s.limit)} of its limit {formula} = "
             f"{number(s.limit, 4)}. "
         )
     names = regime(s.lr, s.momentum, s.eigenvalues, nesterov=s.linear.nesterov)
@@ -1199,10 +1199,10 @@ def _tunings(s: _Setting) -> list[tuple[str, dict[str, float]]]:
     best = _best(s)
     if best is not None:
         middle = math.sqrt(best[0] * best[1])
-        found.append(("Best lr for this μ" if s.has_momentum else "Best lr", {lr: middle}))
+        found.append(("Best η for this μ" if s.has_momentum else "Best η", {lr: middle}))
     if s.has_momentum:
         tuned = s.linear.optimal(low, high)
-        found.append(("Best lr and μ", {lr: float(tuned.lr), momentum: float(tuned.momentum)}))
+        found.append(("Best η and μ", {lr: float(tuned.lr), momentum: float(tuned.momentum)}))
         critical = float(critical_momentum(s.lr, low, nesterov=s.linear.nesterov))
         if 0 <= critical < 1:
             found.append(("Critical damping of λ₁", {momentum: critical}))

@@ -476,11 +476,26 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
         target.flush()
 
 
+LAST = "last"  # as an argument: whatever else the machine has to do comes first
+
+
+def _stand_back(last: bool) -> None:
+    """Let others come first: with ``last`` all of them, where the system can do that, else by a lower priority.
+
+    A lower priority alone holds up an app on the same cores. Its runs hand the interpreter from thread to thread every
+    half a millisecond, and each thread then waits until the printing one has had its slice, of milliseconds.
+    """
+    if hasattr(os, "nice"):
+        os.nice(10)
+    if last and hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # a container may forbid it
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def main() -> None:
     """Serve the standard streams, at lower priority than whoever asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted app closes the streams, which ends this too
-    if hasattr(os, "nice"):
-        os.nice(10)
+    _stand_back(LAST in sys.argv[1:])
     answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever else is printed stays out of the answers
     with contextlib.suppress(Exception):  # every request meets it again, and is answered with it

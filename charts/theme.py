@@ -40,7 +40,7 @@ SLOTS = {ink.use: slot for slot, ink in enumerate(INKS)}
 HUES = ("blue", "vermilion", "green", "purple", "ochre", "cyan", "crimson", "indigo")
 
 INK, MUTED, FAINT = SLOTS["ink"], SLOTS["muted"], SLOTS["faint"]
-GOOD, BAD = SLOTS["good"], SLOTS["bad"]
+GOOD, BAD, PAPER = SLOTS["good"], SLOTS["bad"], SLOTS["paper"]
 
 # Second cue beside color: names that share a hue never share a dash.
 DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
@@ -62,7 +62,7 @@ PAGE = {
         "borderColor": "#d9dadb",
     },
     "dark": {
-        "primaryColor": "#2f7dc4",
+        "primaryColor": "#2a76bb",
         "backgroundColor": "#14161a",
         "secondaryBackgroundColor": "#1d2026",
         "textColor": "#e8e6e1",
@@ -71,9 +71,7 @@ PAGE = {
     },
 }
 
-RASTER = (
-    "#3b6f9e"  # loss surfaces: one hue whose opacity carries the height, so it reads on white and on black
-)
+RASTER = "#7b8289"  # loss surfaces: a gray, so that all paths stand out; its opacity carries the height on white and on black
 
 # The pictures of two classes: the hues of the points on them, of which the opacity carries how sure a network is.
 CLASSES = ("blue", "vermilion")
@@ -189,7 +187,7 @@ def ground_inks(ground: str) -> list[str]:
     """The inks on a ground of ``GROUNDS``, by slot; without a ground they are those of white, but paper is none."""
     inks = [entry.dark if ground == "dark" else entry.light for entry in INKS]
     if not PAPERS[ground]:
-        inks[SLOTS["paper"]] = "transparent"
+        inks[PAPER] = "transparent"
     return inks
 
 

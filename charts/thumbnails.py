@@ -1,15 +1,32 @@
-"""Thumbnails: each page's default figure in miniature, from the same run and the same data."""
+"""Thumbnails: each page's default figure in miniature, from the same run and the same data.
+
+Nothing here imports a page before its thumbnail is asked for: the landing page draws them one by one.
+"""
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from importlib import import_module
 
 import altair as alt
 
-from charts import dropout, initialization, theme
+from charts import theme
+from charts.addresses import PAGES
 from charts.figure import Figure, Panel, Spec, assemble, named
-from charts.topics import TOPICS
+from charts.topic import Topic
 
 _HEIGHT = 150
+
+
+def topic_of(name: str) -> Topic:
+    """Return the topic of a page, importing that page alone.
+
+    Raises:
+        KeyError: there is no such page.
+    """
+    if name not in PAGES:
+        raise KeyError(name)
+    topic: Topic = import_module(f"charts.{name}").TOPIC
+    return topic
 
 
 def _bare(channel: type[alt.X] | type[alt.Y], field: str, **scale: object) -> Panel:
@@ -32,6 +49,8 @@ def _activations() -> Panel:
 
 
 def _initialization() -> Panel:
+    from charts import initialization
+
     low, high = initialization.WINDOWS["all of float32"]
     return _lines("layers", "layer", "signal", type="log", domain=[low, high])
 
@@ -53,6 +72,8 @@ def _batchnorm() -> Panel:
 
 
 def _dropout() -> Panel:
+    from charts import dropout
+
     y = _bare(alt.Y, "base", domain=[dropout.BOTTOM, dropout.TOP])
     training = alt.Chart(named("training")).mark_rect(opacity=0.62)
     rules = alt.Chart(named("rules")).mark_rule(strokeWidth=2.4)
@@ -107,14 +128,19 @@ _BUILDERS = {name: _Builder(name) for name in _DRAWINGS}
 @cache
 def thumbnail(name: str) -> Figure:
     """Return a page's default figure in miniature."""
-    topic = TOPICS[name]
-    view = topic.view(topic.defaults())
+    return miniature(topic_of(name))
+
+
+@lru_cache(maxsize=16)
+def miniature(topic: Topic) -> Figure:
+    """Return the default figure of a topic in miniature; that of a host's limits is another topic."""
+    name, drawn = topic.name, topic.view(topic.defaults()).figure
     return Figure(
         name=f"{name}/thumbnail",
         build=_BUILDERS[name],
-        data={data: view.figure.data[data] for data in _DRAWINGS[name][1]},
-        title=view.figure.title,
-        caption=view.figure.caption,
-        alt=view.figure.alt,
-        key=view.figure.key,
+        data={data: drawn.data[data] for data in _DRAWINGS[name][1]},
+        title=drawn.title,
+        caption=drawn.caption,
+        alt=drawn.alt,
+        key=drawn.key,
     )

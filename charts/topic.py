@@ -214,6 +214,16 @@ class Measured(NamedTuple):
     text: str
 
 
+class Outcome(NamedTuple):
+    """What a run says about a prediction: the number of the right answer, and one line for each that can be given.
+
+    A line says what the answer missed, or why it is right, with the run's numbers.
+    """
+
+    answer: int
+    said: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Topic:
     """A page in data; what follows from one set of values is found once, for all parts of a page ask for it.
@@ -226,6 +236,7 @@ class Topic:
     ``free`` names the knobs that a scenario leaves open unless it sets them (the seed, what is being edited);
     ``click`` turns a click on the main figure into values; ``code`` says whether views come with programs;
     ``measures`` holds, by id, what the app measures to judge a claim of the notes;
+    ``predictions`` holds, by id, what judges a prediction on the run of some values;
     ``aliases`` and ``tab_aliases`` map names that a knob or a tab once had to its name of today, so that old links live
     on (those of a scenario stand in the scenario, those of a choice in its knob).
     """
@@ -248,6 +259,9 @@ class Topic:
     click: Callable[[Mapping[str, float], Values], dict[str, Value]] | None = None
     code: bool = False
     measures: Mapping[str, Callable[[], Measured]] = field(default_factory=lambda: MappingProxyType({}))
+    predictions: Mapping[str, Callable[[Values], Outcome]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     tab_aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -526,7 +540,7 @@ def words(values: Values, name: str) -> tuple[str, ...]:
 _RESERVED = ("scenario", "tab")  # parameters of a link beside the knobs
 
 # Parameters of Streamlit, of ours on every page, and of links that pass through other sites.
-_FOREIGN = ("embed", "embed_options", "hide", "figure", "fbclid", "gclid")
+_FOREIGN = ("embed", "embed_options", "hide", "figure", "predict", "progress", "fbclid", "gclid")
 
 
 def foreign(parameter: str) -> bool:

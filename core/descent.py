@@ -19,6 +19,7 @@ from core.optimizers import Array, Number, Rule, State
 Ints = NDArray[np.intp]
 Project = Callable[[Array], Array]
 
+_REPORT_EVERY = 32  # steps
 _BLOCK = 1 << 16  # points per call of f: few calls for one start, temporaries within cache for many
 
 
@@ -113,6 +114,7 @@ def descend(
     clip_norm: ArrayLike | None = None,
     clip_value: ArrayLike | None = None,
     project: Project | None = None,
+    report: Callable[[int, int], object] | None = None,
 ) -> Descent:
     """Run an optimizer: w_{t+1} = w_t + step(grad(w_t)).
 
@@ -136,6 +138,7 @@ def descend(
         clip_value: largest size of a coordinate of the gradient, likewise.
         project: (..., d) → (..., d), maps every new point back into the domain, for example a box. The start
             is taken as it is; a point that is not finite is not projected, for that would hide it.
+        report: called as report(step, steps) every 32 steps and at the end; it may raise to end the run.
 
     Raises:
         ValueError: steps or a clipping threshold is negative, or start has no coordinates.
@@ -184,6 +187,8 @@ def descend(
             gradient[t + 1] = g
             if keep_state:
                 states.append(state)
+            if report is not None and ((t + 1) % _REPORT_EVERY == 0 or t + 1 == steps):
+                report(t + 1, steps)
 
         value = np.empty(path.shape[:-1], path.dtype)
         rows = max(1, _BLOCK // max(1, value[0].size))

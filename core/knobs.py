@@ -89,7 +89,7 @@ class Knob:
         if self.kind == "text":
             return f"a text of up to {self.most} characters"
         noun = "a whole number" if self.kind == "int" else "a number"
-        return f"{noun} from {number(self.low)} to {number(self.high)}"
+        return f"{noun} from {_in_full(self.low)} to {_in_full(self.high)}"
 
     def _refuse(self, value: object) -> KnobError:
         return KnobError(f"{self.name} = {quote(str(value))}: needs {self.range_text}")
@@ -240,10 +240,17 @@ def aliases_of(registry: Mapping[str, _Named]) -> dict[str, str]:
     return {alias: key for key, entry in registry.items() for alias in entry.aliases}
 
 
+_HELD = (
+    1e-9  # by which part of itself a number may stand off what is written and still count as written exactly
+)
+
+
 def number(value: float, digits: int = 3) -> str:
     """Write a number for people: ``digits`` significant digits, scientific only outside 1e-4 … 1e6.
 
-    Uses the minus sign of typography, never the hyphen.
+    What the digits hold exactly, to a billionth of the value, is written short: 1, 0.25, 4e37. What was rounded keeps
+    its zeros, so that it does not look exact: 1.00 for 0.9999, 4.00e37 for 4.003e37. Uses the minus sign of
+    typography, never the hyphen.
     """
     if math.isnan(value):
         return "NaN"
@@ -255,15 +262,23 @@ def number(value: float, digits: int = 3) -> str:
     if 1e-4 <= size < 1e6:
         rounded = float(f"{size:.{digits}g}")
         places = max(0, digits - 1 - math.floor(math.log10(rounded)))
-        text = f"{rounded:.{places}f}"
-        if "." in text:
-            text = text.rstrip("0").rstrip(".")
+        mantissa, exponent = f"{rounded:.{places}f}", ""
     else:
         mantissa, exponent = f"{size:.{digits - 1}e}".split("e")
-        if "." in mantissa:
-            mantissa = mantissa.rstrip("0").rstrip(".")
-        text = f"{mantissa}e{int(exponent)}".replace("e-", "e−")
-    return ("−" if value < 0 else "") + text
+        exponent = f"e{int(exponent)}"
+        rounded = float(mantissa + exponent)
+    if "." in mantissa and abs(size - rounded) <= _HELD * size:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return ("−" if value < 0 else "") + mantissa + exponent.replace("-", "−")
+
+
+def _in_full(limit: float) -> str:
+    """Write a limit with as many digits as it has, for what is said of a range must hold at its ends."""
+    for digits in range(3, 17):
+        text = number(limit, digits)
+        if math.isinf(limit) or abs(float(text.replace("−", "-")) - limit) <= _HELD * abs(limit):
+            break
+    return text
 
 
 def latex(value: float, digits: int = 3) -> str:

@@ -185,6 +185,7 @@ def outcome(
     infimum: float,
     share: float = SHARE,
     rng: np.random.Generator | None = None,
+    report: Callable[[int, int], object] | None = None,
     **options: Any,
 ) -> Outcome:
     """Run an optimizer from every start with every setting of its knobs, in one vectorized descent.
@@ -201,6 +202,7 @@ def outcome(
         infimum: f*, which every value is measured from.
         share: of the initial f − f*, the target.
         rng: given, the problem is noisy, and every start and setting has draws of its own.
+        report: called as report(step, steps) on the way, of the steps of all parts together; it may raise to end the work.
         options: what else ``descend`` takes, such as clipping.
 
     Raises:
@@ -217,11 +219,13 @@ def outcome(
     settings = np.broadcast_shapes((1,), *map(np.shape, knobs.values()))
     each = max(1, _POINTS // ((max(horizons) + 1) * math.prod(settings)))
     initial, final, arrived, diverged = [], [], [], []
-    for i in range(0, len(starts), each):
+    steps, parts = max(horizons), range(0, len(starts), each)
+    for k, i in enumerate(parts):
         part = starts[i : i + each]
         given = _Each(problem[i : i + each]) if isinstance(problem, Sequence) else problem
         begin = np.broadcast_to(part, (*settings[:-1], *part.shape))
-        run = descend(given, rule, begin, max(horizons), rng=rng, **options)
+        told = None if report is None else _within(report, k, len(parts))
+        run = descend(given, rule, begin, steps, rng=rng, report=told, **options)
         with np.errstate(all="ignore"):
             gap = run.value - infimum
             arrived.append(steps_to(gap, share * gap[0]))
@@ -234,6 +238,11 @@ def outcome(
         *(np.concatenate(found, axis=-1) for found in (initial, final)),
         *(np.concatenate(found, axis=-1) for found in (arrived, diverged)),
     )
+
+
+def _within(report: Callable[[int, int], object], part: int, parts: int) -> Callable[[int, int], object]:
+    """Report a part of some equally long ones as one of them all."""
+    return lambda step, steps: report(part * steps + step, parts * steps)
 
 
 @dataclass(frozen=True)
@@ -256,6 +265,7 @@ def sweep(
     infimum: float,
     share: float = SHARE,
     rng: np.random.Generator | None = None,
+    report: Callable[[int, int], object] | None = None,
     **options: Any,
 ) -> Sweep:
     """Run an optimizer over one knob or over the grid of several, such as lr × momentum, in one vectorized descent.
@@ -284,6 +294,7 @@ def sweep(
         infimum=infimum,
         share=share,
         rng=rng,
+        report=report,
         **options,
     )
     return Sweep(tuple(over), tuple(arrays), found)

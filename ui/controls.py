@@ -53,7 +53,12 @@ class Panel:
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
-        kept = {name: texts for name, texts in query.items() if self._stays(name, texts)}
+        # Streamlit takes from the address only what is written as its menus and sliders have it: no "relu", no "yes".
+        kept = {
+            name: written
+            for name, texts in query.items()
+            if (written := self._written(name, texts)) is not None
+        }
         changed = found != kept
         if changed:
             # At once: each change sends the whole address, and a link may hold a thousand parameters of no use.
@@ -74,16 +79,20 @@ class Panel:
             st.rerun()
         return values
 
-    def _stays(self, name: str, texts: Sequence[str]) -> bool:
-        """Say whether a parameter stays in the address: what cannot be used would be complained about on the way back."""
-        knob = self.topic.knob_of(name)
-        if knob is None:
-            return name in (self._scenario, self.topic.key("tab")) or foreign(name)
+    def _written(self, name: str, texts: list[str]) -> list[str] | None:
+        """Return what a parameter holds as the controls write it.
+
+        None for what cannot be used: it would be complained about on the way back.
+        """
+        found = self.topic.knob_of(name)
+        if found is None:
+            return texts if name in (self._scenario, self.topic.key("tab")) or foreign(name) else None
+        knob = self.topic.knobs[found]
         try:
-            self.topic.knobs[knob].parse(texts)
+            text = knob.text(knob.parse(texts))
         except KnobError:
-            return False
-        return True
+            return None
+        return text if isinstance(text, list) else [text]
 
     def _read(self) -> dict[str, Value]:
         """Take the widgets' values; a knob without a widget keeps the value it had."""
@@ -365,6 +374,11 @@ class Panel:
         """Offer only the choices that make sense beside the other values."""
         offered = self.topic.offers(self.values).get(knob.name)
         return offered if offered else knob.choices
+
+
+def leave() -> bool:
+    """Forget which page was open last, so that the next one reads its link; return whether there was one."""
+    return st.session_state.pop(_PAGE, None) is not None
 
 
 def _address(key: str, knob: Knob, value: Value, present: Sequence[str]) -> None:

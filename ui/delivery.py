@@ -61,11 +61,14 @@ def order(toolbar: str, number: int, name: str, mime: str, content: Callable[[],
         mime: its type.
         content: makes it, in a thread of its own, without Streamlit.
     """
-    if any(not delivery.done.is_set() for delivery in _pending()):
+    pending = _pending()
+    if any(not delivery.done.is_set() for delivery in pending):
         refuse(toolbar, number, "Another file is still being made.")
         return
+    # A toolbar asks again only when it has the last answer: that one would be sent once more with this.
+    pending[:] = [each for each in pending if not (each.sent and each.toolbar == toolbar)]
     delivery = Delivery(toolbar, number)
-    _pending().append(delivery)
+    pending.append(delivery)
     threading.Thread(target=delivery.make, args=(name, mime, content), daemon=True).start()
 
 

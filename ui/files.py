@@ -1,7 +1,8 @@
 """Files for visitors: pictures are printed by one worker, started on the first click, so that no page waits for them.
 
 The renderer would hold the app's interpreter while it draws, and a quarter of a gigabyte for good. So the app makes
-the sheet (``charts.export``) and a worker at lower priority prints it (``charts.press``).
+the sheet (``charts.export``) and a worker prints it (``charts.press``) in what time the machine has left. Where that is
+none, another one tries again at a mere lower priority.
 """
 
 import atexit
@@ -20,10 +21,11 @@ from typing import IO, Unpack
 from charts import export
 from charts.export import How
 from charts.figure import Figure
-from charts.press import ANSWER, PRINTED, REQUEST, Sheet
+from charts.press import ANSWER, LAST, PRINTED, REQUEST, Sheet
 
 WAITING = 4  # files in line, the one in print included
 PATIENCE = 20.0  # seconds that a file may take; a browser waits for WAITING of these
+MODEST = 0.4  # share of them after which a worker that comes last has waited for its turn long enough
 MANY = 300  # files after which a worker makes room for a fresh one
 IDLE = 120.0  # seconds without work after which the worker gives its memory back
 COMMAND = (sys.executable, "-m", "charts.press")
@@ -61,21 +63,23 @@ def make(figure: Figure, ending: str, **how: Unpack[How]) -> bytes:
 class _Worker:
     """A process that prints, its streams, and how many files it has been asked for.
 
-    ``log`` is its standard error; ``late`` is set when it has been given up.
+    ``log`` is its standard error; ``last`` says that it takes only what time is left; ``late`` is set when it has been
+    given up.
     """
 
     process: subprocess.Popen[bytes]
     requests: IO[bytes]
     answers: IO[bytes]
     log: IO[bytes]
+    last: bool
     asked: int = 0
     late: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def started(cls, command: Sequence[str]) -> "_Worker":
+    def started(cls, command: Sequence[str], last: bool) -> "_Worker":
         log = _nameless()
         process = subprocess.Popen(
-            command,
+            [*command, LAST] if last else command,
             cwd=_ROOT,
             env={**os.environ, "RAYON_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -84,7 +88,7 @@ class _Worker:
         )
         if process.stdin is None or process.stdout is None:
             raise OSError("no pipes")
-        return cls(process, process.stdin, process.stdout, log)
+        return cls(process, process.stdin, process.stdout, log, last)
 
     def ask(self, request: bytes) -> tuple[int, bytes]:
         """Return the status and the content of the answer to a packed sheet.
@@ -133,7 +137,9 @@ class Printer:
     """Has sheets printed by a worker process, one at a time.
 
     There is at most one worker. It is started when there is something to print, and ended after ``many`` files, after
-    ``idle`` seconds without any, when one takes longer than ``patience`` seconds, and with the app.
+    ``idle`` seconds without any, when one takes too long, and with the app. It comes after everything else on the
+    machine; if that leaves it nothing for a share of the ``patience`` seconds that a file may take, one that comes sooner
+    makes this file instead.
     """
 
     def __init__(
@@ -146,6 +152,10 @@ class Printer:
     ) -> None:
         self._command, self._waiting = tuple(command), waiting
         self._patience, self._many, self._idle = patience, many, idle
+        self._shares = (
+            (True, MODEST),
+            (False, 1 - MODEST),
+        )  # of the patience, for a worker that comes last or not
         self._line = 0
         self._counting = threading.Lock()
         self._printing = threading.Lock()  # whoever holds it has the worker to himself
@@ -207,39 +217,53 @@ class Printer:
             self._rest = None
         if self._worker is not None and self._worker.process.poll() is not None:
             self._end()  # it was ended from outside while it had nothing to do
+        for last, share in self._shares:
+            with contextlib.suppress(TimeoutError):
+                status, answer = self._answer(request, wanted, last, share * self._patience)
+                break
+        else:
+            raise Failed(f"{wanted} took more than {self._patience:g} seconds and was given up.")
+        if status != PRINTED:
+            _LOG.error("%s:\n%s", wanted, answer.decode(errors="replace"))
+            raise Failed(f"{wanted} could not be made.")
+        return answer
+
+    def _answer(self, request: bytes, wanted: str, last: bool, patience: float) -> tuple[int, bytes]:
+        """Return the worker's status and answer; ``last`` says which kind of worker is started if there is none.
+
+        Raises:
+            TimeoutError: there was none for so many seconds, and the worker is ended.
+            Failed: it ended by itself, or could not be started.
+        """
         try:
-            worker = self._worker = self._worker or _Worker.started(self._command)
+            worker = self._worker = self._worker or _Worker.started(self._command, last)
         except OSError:
             _LOG.exception("%s: no process", wanted)
             raise Failed(f"{wanted} could not be made, for no process could be started.") from None
-        watch = threading.Timer(self._patience, worker.give_up)
+        watch = threading.Timer(patience, worker.give_up)
         watch.daemon = True
         watch.start()
         try:
-            status, answer = worker.ask(request)
+            found = worker.ask(request)
         except BaseException as problem:  # whatever interrupts an answer leaves the rest of it in the pipe
             said = self._end()
             if not isinstance(problem, OSError | EOFError):
                 raise
-            _LOG.error("%s: the process that makes files ended.\n%s", wanted, said)
             if worker.late.is_set():
-                raise Failed(
-                    f"{wanted} took more than {self._patience:g} seconds and was given up."
-                ) from None
+                _LOG.warning("%s: no answer within %g seconds.\n%s", wanted, patience, said)
+                raise TimeoutError from None
+            _LOG.error("%s: the process that makes files ended.\n%s", wanted, said)
             raise Failed(f"{wanted} could not be made: the process ended. Try again.") from None
         finally:
             watch.cancel()
             watch.join()
-        if worker.late.is_set() or worker.asked >= self._many:
+        if worker.late.is_set() or worker.asked >= self._many or not worker.last:
             self._end()
         else:
             self._rest = threading.Timer(self._idle, self._idled)
             self._rest.daemon = True
             self._rest.start()
-        if status != PRINTED:
-            _LOG.error("%s:\n%s", wanted, answer.decode(errors="replace"))
-            raise Failed(f"{wanted} could not be made.")
-        return answer
+        return found
 
     def _idled(self) -> None:
         """End the worker, unless there has been something to print since."""

@@ -5,18 +5,19 @@ from urllib.parse import parse_qs, urlencode
 import streamlit as st
 
 from charts.topic import Topic, Values
-from ui import viewport
+from ui import hide, keyboard, viewport
 from ui.controls import Panel
-from ui.squeeze import squeezed
+from ui.squeeze import part
 
 # Streamlit writes the parameters of a scenario into the address one by one, some as new steps of the history and some
 # into the step that is there. Within a page all of them go into the step that is there; when a run has ended with
 # another scenario than before, the step it came from gets back its address, as the server knew it, and the new one a
 # step of its own.
 _SCRIPT = """
-const FOREIGN = ['hide', 'embed', 'embed_options'];
+const FOREIGN = ['hide', 'embed', 'embed_options', 'predict', 'progress'];
 const isTab = (name) => name.endsWith('_tab');
 const tabOf = (params) => [...params].filter(([name]) => isTab(name));
+const placeOf = (params) => [...params].filter(([name]) => name.endsWith('_scenario')).join();
 const bare = (href) => {
   const url = new URL(href);
   [...url.searchParams.keys()].filter(isTab).forEach((name) => url.searchParams.delete(name));
@@ -40,6 +41,7 @@ function install() {
     if (!here || here.path !== location.pathname || (it.went && here.answered !== it.went)) return;
     keep(here.query);
     here.tab = tabOf(new URLSearchParams(location.search));
+    here.mark = placeOf(new URLSearchParams(location.search));
     if (before && before.path === here.path && before.place !== here.place && !it.went) {
       const now = location.href;
       replace(history.state, '', address(before));
@@ -50,8 +52,9 @@ function install() {
   const stay = (state, title, url) => {
     const before = location.href;
     replace(state, title, url);
-    // Another tab is the same step of the history.
-    if (it.settled && bare(before) === bare(location.href)) it.settled.tab = tabOf(new URLSearchParams(location.search));
+    // Another tab is the same step of the history, unless it is that of a scenario whose step is still to come.
+    const params = new URLSearchParams(location.search);
+    if (it.settled?.mark === placeOf(params) && bare(before) === bare(location.href)) it.settled.tab = tabOf(params);
   };
   history.replaceState = stay;
   history.pushState = (state, title, url) => {
@@ -89,15 +92,16 @@ function install() {
   return it;
 }
 
-export default function ({ parentElement, data, setStateValue, setTriggerValue }) {
+return ({ parentElement, data, setStateValue, setTriggerValue }) => {
   const it = window.layerwiseHistory ??= install();
   it.tell = (where) => setTriggerValue('went', where);
   it.report(data.place, data.query, data.answered);
-  return watchWidth(parentElement, data.width, setStateValue);
-}
+  const stops = [page.watchWidth(parentElement, data.width, setStateValue), page.watchKeys(parentElement, data, setTriggerValue)];
+  return () => stops.forEach((stop) => stop());
+};
 """
 
-_component = st.components.v2.component("layerwise_history", js=squeezed(viewport.SCRIPT + _SCRIPT))
+_component = part("history", keyboard.SCRIPT + _SCRIPT)
 
 
 def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:
@@ -113,22 +117,32 @@ def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:
     return parameters
 
 
-def watch(panel: Panel) -> None:
-    """Report which scenario is in force, follow the browser back and forward, and ask it how wide the column is.
+def watch(panel: Panel, bar: bool = True) -> None:
+    """Report which scenario is in force, follow the browser back and forward, heed the keys, ask how wide the column is.
 
-    Call it once a page, at its end. One component does both, for each costs a run something.
+    Call it once a page, at its end. One component does all of it, for each costs a run something.
 
     Not in a fragment: going back would take two runs there, and of what the first one lets expire in the browser
     Streamlit would send the second one a reference only.
+
+    Args:
+        panel: of the page.
+        bar: the page's figure has a toolbar, or will have one; without it a key copies the address.
     """
     topic = panel.topic
-    key, kept = f"{topic.prefix}_history", f"_{topic.prefix}_went"
+    key, kept, stepped = f"{topic.prefix}_history", f"_{topic.prefix}_went", f"_{topic.prefix}_stepped"
 
     def went() -> None:
         where = st.session_state[key].get("went")
         if isinstance(where, dict):
             panel.arrive(parse_qs(str(where.get("search", ""))[1:], keep_blank_values=True))
             st.session_state[kept] = where.get("number")
+
+    def step() -> None:
+        asked = st.session_state[key].get("step")
+        if chosen := keyboard.scenario(topic, asked):
+            panel.choose(chosen)
+            st.session_state[stepped] = asked.get("number")
 
     runs = st.session_state.get("_runs", 0) + 1  # so that every run reports
     st.session_state["_runs"] = runs
@@ -140,8 +154,12 @@ def watch(panel: Panel) -> None:
             "query": urlencode(_query(topic, panel.values), doseq=True),
             "answered": st.session_state.get(kept),
             "width": viewport.width(),
+            "stepped": st.session_state.get(stepped),
+            "acts": keyboard.acts(topic, hide.CONTROLS in hide.hidden(), bar),
+            "toolbar": bar,
         },
         on_went_change=went,
+        on_step_change=step,
         on_width_change=lambda: viewport.changed(key),
     )
     viewport.take(told)

@@ -27,6 +27,15 @@ def draw(link: Link, panel: Panel, key: str) -> None:
     if link.page in ("", panel.topic.name):
         here(link.label, lambda: panel.go(link), key)
         return
+    away(link)
+
+
+def away(link: Link) -> None:
+    """Draw a link to a page, if the host offers it; it opens with the link's own values.
+
+    Raises:
+        KeyError: no page has that name.
+    """
     entry = offered().get(link.page)
     if entry is None:
         return

@@ -68,6 +68,16 @@ ENTRIES: Mapping[str, Entry] = {
     ),
 }
 
+# Beside the pages that a host chooses from: what their notes say.
+CLAIMS = Entry(
+    "pages/claims.py",
+    "Claims",
+    ":material/fact_check:",
+    "Notes",
+    "Which sentences of the notes are right as they stand?",
+    "Every claim, erratum and question of the notes, with what was measured.",
+)
+
 
 @lru_cache(maxsize=1)
 def icon() -> str:
@@ -99,6 +109,9 @@ def run() -> StreamlitPage:
         for alias in (other for other, today in ALIASES.items() if today == name):
             away = st.Page(_moved(page), title=entry.title, url_path=alias, visibility="hidden")
             sections[entry.section].append(away)
+    sections[CLAIMS.section] = [
+        st.Page(CLAIMS.script, title=CLAIMS.title, icon=CLAIMS.icon, url_path="claims")
+    ]
     st.session_state[_STARTED] = True
     # In a frame of another page (?embed=true) the menu would lead the frame away.
     return st.navigation(sections, position="hidden" if st.context.is_embedded else "top")

@@ -1,39 +1,51 @@
 """From the notes: the study notes' claims with what was measured, and their questions with what shows them."""
 
-import time
+import logging
 from collections import Counter
+from collections.abc import Generator, Sequence
+from contextvars import copy_context
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from charts import progress
+from charts import claims, progress, theme
 from charts.notes import Claim, Question, notes
 from charts.topic import WHY, Link, Measured, Topic
 from ui import links
 from ui.controls import Panel
+from ui.squeeze import squeezed
+from ui.waiting import Waiting
 
-# A verdict's color in Markdown: the same three as everywhere, and gray where nothing is right or wrong.
-_COLORS = {
-    "right": "green",
-    "imprecise": "orange",
-    "depends": "orange",
-    "wrong": "red",
-    "typo": "gray",
-    "outdated": "orange",
-    "gap": "gray",
-}
 _ALL = "all"
-_SOON = 0.2  # seconds of measuring that need no progress bar
 
-# Sentences that are neither true nor false: what was measured stands beside them without a judgment.
-_OPEN = ("gap", "depends")
-_HOLDS = {True: "Measured, holds:", False: "Measured, does not hold:", None: "Measured:"}
+_log = logging.getLogger("layerwise")
+
+
+def _swatches() -> str:
+    """Return the rules of style of the verdicts' swatches, in the colors of the figure.
+
+    A swatch is all border: that is what printers print, unlike a ground.
+    """
+    inks = {ink.use: ink for ink in theme.INKS}
+    rules = "".join(
+        f".verdict-{name} {{ border-color: light-dark({inks[look.ink].light}, {inks[look.ink].dark}); "
+        f"opacity: {look.shade:g}; }}\n"
+        for name, look in claims.VERDICTS.items()
+    )
+    return f"""
+[class^="verdict-"] {{ display: inline-block; width: 11px; border-top: 11px solid; margin-right: .45em; }}
+{rules}"""
+
+
+SWATCHES = squeezed(_swatches())
 
 
 def draw(topic: Topic, panel: Panel) -> None:
     """Show a topic's questions, and its claims and errata with the measurement that judges them."""
     found = notes(topic.name)
+    st.html(f"<style>{SWATCHES}</style>")
     for entry in found.questions:
-        st.markdown(f"**{entry.question}** :small[:gray[{entry.id}]]  \n{entry.answer}")
+        st.markdown(claims.sentence(entry))
         _show(entry, panel)
     for title, entries in (("Claims", found.claims), ("Errata", found.errata)):
         if entries:
@@ -65,7 +77,7 @@ def _chosen(entries: tuple[Claim, ...], key: str) -> tuple[Claim, ...]:
     counts = Counter(entry.verdict for entry in entries)
     verdict = st.segmented_control(
         "Verdict",
-        (_ALL, *(verdict for verdict in _COLORS if verdict in counts)),
+        (_ALL, *(verdict for verdict in claims.VERDICTS if verdict in counts)),
         default=_ALL,
         required=True,
         format_func=lambda name: f"{name} {counts.get(name, len(entries))}",
@@ -74,39 +86,49 @@ def _chosen(entries: tuple[Claim, ...], key: str) -> tuple[Claim, ...]:
     return tuple(entry for entry in entries if verdict in (_ALL, entry.verdict))
 
 
-def _measure(topic: Topic, entries: tuple[Claim, ...]) -> dict[str, Measured]:
-    """Measure what judges the claims, with a bar if it takes longer than a moment."""
-    found: dict[str, Measured] = {}
-    waiting, begin = st.empty(), time.monotonic()
-    for done, entry in enumerate(entries):
+def measured(
+    waiting: Sequence[tuple[Claim, claims.Measure | None]], place: DeltaGenerator
+) -> Generator[Measured | None]:
+    """Measure what judges each claim, one after the other, with a bar if it takes longer than a moment.
 
-        def tell(share: float, _: str, done: int = done, name: str = entry.id) -> None:
-            if time.monotonic() - begin > _SOON:
-                waiting.progress((done + share) / len(entries), f"Measuring {name}")
+    All of them wait as one long run: they take a turn among those of other visitors, and end when a control is changed.
 
-        measure = topic.measures.get(entry.id)
-        with progress.listening(tell):
-            progress.report(0.0, "")
-            found[entry.id] = measure() if measure is not None else Measured(None, "")
-    waiting.empty()
-    return found
+    Args:
+        waiting: claims with what measures them, None where nothing does.
+        place: of the bar; nothing is left of the bar in it.
+
+    Yields:
+        for each claim what was measured, None if that failed, which goes to the log.
+    """
+    with Waiting(lambda: place):
+        outer = (
+            copy_context()
+        )  # in which the bar listens: what one measurement reports is a part of the whole
+        for done, (entry, measure) in enumerate(waiting):
+
+            def tell(share: float, _: str, done: int = done, name: str = entry.id) -> None:
+                outer.run(progress.report, (done + share) / len(waiting), f"Measuring {name}")
+
+            found = claims.known(measure)
+            if found is None and measure is not None:
+                try:
+                    with progress.listening(tell):
+                        progress.report(0.0, "")
+                        found = claims.measure(measure)
+                except Exception:  # whatever a measurement may raise: the others are to be seen all the same
+                    _log.exception(f"{entry.id} could not be measured")
+            yield found
 
 
 def _list(topic: Topic, panel: Panel, entries: tuple[Claim, ...]) -> None:
     """Show claims one below the other: sentence, verdict, correction, measurement, link."""
-    found = _measure(topic, entries)
-    for entry in entries:
-        measured = found[entry.id]
-        color = _COLORS[entry.verdict]
-        text = (
-            f":{color}-badge[{entry.verdict}] “{entry.says}” :small[:gray[{entry.id}, notes {entry.place}]]"
+    waiting = [(entry, topic.measures.get(entry.id)) for entry in entries]
+    found = list(measured(waiting, st.empty()))
+    by = claims.amended(notes(topic.name).errata)
+    for entry, what in zip(entries, found, strict=True):
+        st.markdown(
+            claims.sentence(entry, claims.evidence(entry, what), by.get(entry.id, ())), unsafe_allow_html=True
         )
-        if entry.right:
-            text += f"  \n{entry.right}"
-        if measured.text:
-            holds = None if entry.verdict in _OPEN else measured.holds
-            text += f"  \n:small[**{_HOLDS[holds]}** {measured.text}]"
-        st.markdown(text)
         if entry.view or entry.tab:
             # The list stays open below whatever is changed above it: a claim of the main figure opens the derivation.
             links.draw(Link("See it", entry.view, tab=entry.tab or WHY), panel, f"_note_{entry.id}")

@@ -20,13 +20,15 @@ from ui import (
     navigation,
     notes,
     playback,
+    predict,
     settings,
     toolbar,
     viewport,
 )
 from ui.controls import Panel
-from ui.style import FRAMED, PRINT, SCREEN, STYLE
+from ui.style import FRAMED, PRINT, SCREEN, lay
 from ui.waiting import Waiting, rest
+from ui.warn import warn
 
 # Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
 # in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
@@ -41,7 +43,7 @@ GROWING = "Drawing more networks into the figure; change a control at any time."
 def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
     st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise")
-    st.html(STYLE)
+    lay()
     if st.context.is_embedded:
         st.html(FRAMED)
 
@@ -55,6 +57,16 @@ def show(topic: Topic) -> None:
     hidden = hide.hidden()
     words = hide.TEXT not in hidden
     head = _Head(topic, words)
+    lesson = predict.Lesson(topic, panel)
+    if words and lesson.hides:
+        with head.draw():
+            _warn(panel, lesson)
+        lesson.ask()
+        if hide.CONTROLS not in hidden:
+            with st.sidebar:
+                lesson.switch()  # the other controls, the scenario's name first of all, would tell
+        history.watch(panel)
+        return
     with Waiting(lambda: head.draw().empty()):
         view = topic.glance(panel.values)
     said = head.draw()
@@ -68,18 +80,18 @@ def show(topic: Topic) -> None:
             panel.set(topic.click(point, panel.values))
 
     key = f"{topic.prefix}_main"
-    figure.draw(main, width, key, click)
-    if main.play:
-        playback.draw()
+    aside = words and lesson.aside
+    if not aside:
+        figure.draw(main, width, key, click)
+        if main.play:
+            playback.draw()
     shown, st.session_state[_SHOWN] = st.session_state.get(_SHOWN), panel.values
     if not panel.entered and shown != panel.values:
         rest(HEAD_START)
     with said:
-        _say(topic, panel, view, words)
-    if hide.CONTROLS not in hidden:
-        with st.sidebar:
-            panel.draw()
-    if words:
+        _say(topic, panel, view, words, lesson)
+    _sidebar(panel, lesson, hidden)
+    if words and not aside:
         with st.container(key=toolbar.reading_key(key)):
             st.markdown(view.reading)
         with st.container(key=f"{SCREEN}_key"):
@@ -88,11 +100,11 @@ def show(topic: Topic) -> None:
                 st.caption(panel.pin_text())
             if view.rest is not None:
                 st.progress(view.done, GROWING)
-    elif view.rest is not None:
+    elif view.rest is not None and not aside:
         st.progress(view.done, GROWING)
-    _lower(topic, panel, view, main, width)
+    _lower(topic, panel, view, main, width, aside)
     history.watch(panel)
-    if view.rest is not None:
+    if view.rest is not None and not aside:
         # The next run draws more into the same figure. A control that has been changed meanwhile gets that run instead.
         topic.refine(panel.values)
         st.rerun()
@@ -119,31 +131,36 @@ class _Head:
         return self._said
 
 
-def _say(topic: Topic, panel: Panel, view: View, words: bool) -> None:
+def _sidebar(panel: Panel, lesson: predict.Lesson, hidden: frozenset[str]) -> None:
+    """Draw the controls."""
+    if hide.CONTROLS in hidden:
+        return
+    with st.sidebar:
+        if hide.TEXT not in hidden:
+            lesson.switch()
+        panel.draw()
+
+
+def _say(topic: Topic, panel: Panel, view: View, words: bool, lesson: predict.Lesson) -> None:
     """Say above the figure what to notice, what the link got wrong and what happened in the run."""
     scenario = panel.scenario()
-    if words and scenario is not None:
-        question = f"*{scenario.question}* " if scenario.question else ""
+    if words:
+        lesson.say()
+    if words and lesson.aside:
+        pass  # the scenario's line is about the main figure
+    elif words and scenario is not None:
+        question = f"*{scenario.question}* " if scenario.question and lesson.asked is None else ""
         st.markdown(f":small[**{scenario.name}.** {question}{scenario.notice}]")
     elif words:
         st.caption("Your own settings. Choose a scenario to return to one of ours.")
-    problems = [*panel.problems, *hide.problems()]
-    if problems:
-        shown = problems[:4]
-        more = len(problems) - len(shown)
-        text = "; ".join(_literal(line) for line in shown) + (f"; and {more} more" if more > 0 else "")
-        st.warning(f"Not used from the link, defaults instead: {text}", icon=":material/link_off:")
-    if panel.refused:
-        typed = "; ".join(_literal(line) for line in panel.refused.values())
-        st.warning(f"Not understood, the default is drawn instead: {typed}", icon=":material/edit_off:")
+    _warn(panel, lesson)
     if words and view.events:
         st.info("  \n".join(view.events), icon=":material/flag:")
 
 
-def _literal(text: str) -> str:
-    """Show foreign text as it is: nothing in it is Markdown, HTML or a formula."""
-    line = " ".join(text.split()).replace("`", "ˋ")
-    return f"`{line}`" if line else ""
+def _warn(panel: Panel, lesson: predict.Lesson) -> None:
+    """Say what the link got wrong, and what was typed and not understood."""
+    warn([*panel.problems, *hide.problems(), *lesson.problems], list(panel.refused.values()))
 
 
 @dataclass(frozen=True)
@@ -177,22 +194,23 @@ def _address(query: Mapping[str, str | list[str]]) -> str:
 
 
 @st.fragment
-def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int) -> None:
-    """Draw the figure's toolbar and the tabs; only the open one computes."""
+def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int, aside: bool) -> None:
+    """Draw the figure's toolbar, unless the figure stands aside, and the tabs; only the open one computes."""
     panel.refresh()
     hidden = hide.hidden()
     names = topic.tab_names
     # On arrival the tabs, which come below, have not yet said which of them is open.
     tab = st.session_state.get(topic.key("tab")) or st.query_params.get(topic.key("tab"))
     opened = tab if tab in names else WHY
-    link = _address({**topic.query(panel.values), topic.key("tab"): opened})
+    link = _address({**topic.query(panel.values), topic.key("tab"): opened, **predict.address()})
     brief = _address(topic.brief(panel.values, "" if opened == WHY else opened))
     shared = _Shared(topic, panel, width, hidden, link, brief)
     pinned = "" if panel.pin is None else f" {panel.pin_text()}"
-    shared.save(replace(main, key=main.key + pinned), f"{topic.prefix}_main", view.reading, named=False)
-    with st.container(key=f"{PRINT}_caption"):
-        st.caption(f"{main.caption} {main.key}{pinned}")
-        st.caption(shared.brief)
+    if not aside:
+        shared.save(replace(main, key=main.key + pinned), f"{topic.prefix}_main", view.reading, named=False)
+        with st.container(key=f"{PRINT}_caption"):
+            st.caption(f"{main.caption} {main.key}{pinned}")
+            st.caption(shared.brief)
     if hide.TEXT in hidden:
         # The figures of a tab that the address names stay: they may be what the lesson is about.
         for each in view.tabs:

@@ -1,6 +1,8 @@
 """Play: a button that moves the scrubber of the main figure by itself, in the browser alone."""
 
-import streamlit as st
+import json
+
+from ui.squeeze import part, squeezed
 
 SECONDS = 6  # for the whole run, however many steps it has
 
@@ -14,11 +16,15 @@ _STYLE = """
 .play:hover { color: var(--st-primary-color); }
 .play:focus-visible { outline: 2px solid var(--st-primary-color); }
 .sign { display: inline-block; width: 1.1em; }
+@media (pointer: coarse) { .play { min-height: 2.7rem; } }
 """
 
+# While the button is there ``page.play`` presses it.
 _SCRIPT = f"""
-export default function ({{ parentElement }}) {{
-  const button = parentElement.querySelector('.play');
+const HTML = {json.dumps(squeezed(_BUTTON), ensure_ascii=False)};
+const CSS = {json.dumps(squeezed(_STYLE))};
+return ({{ parentElement }}) => {{
+  const button = parentElement.querySelector('.play') ?? page.put(parentElement, HTML, CSS).querySelector('.play');
   const sign = button.querySelector('.sign'), word = button.querySelector('.word');
   const find = () => document.querySelector('[data-testid="stVegaLiteChart"] .vega-bind input[type=range]');
   let running = 0, began = 0, from = 0, told = null;
@@ -39,7 +45,7 @@ export default function ({{ parentElement }}) {{
     if (at >= high) return stop();
     running = requestAnimationFrame(tick);
   }};
-  button.onclick = () => {{
+  const press = page.play = button.onclick = () => {{
     if (running) return stop();
     const input = find();
     if (!input) return;
@@ -47,11 +53,11 @@ export default function ({{ parentElement }}) {{
     began = performance.now(); told = null; show(true);
     running = requestAnimationFrame(tick);
   }};
-  return stop;
-}}
+  return () => {{ stop(); if (page.play === press) page.play = null; }};
+}};
 """
 
-_component = st.components.v2.component("layerwise_play", html=_BUTTON, css=_STYLE, js=_SCRIPT)
+_component = part("play", _SCRIPT)
 
 
 def draw() -> None:

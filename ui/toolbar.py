@@ -1,5 +1,6 @@
 """The toolbar under a figure: files, the figure as Markdown, the link; also ties the reading to the chart for screen readers."""
 
+import json
 import mimetypes
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from charts.export import ENDINGS, GROUNDS, PICTURES, SCALES, SIZES, file_name, 
 from charts.figure import Figure
 from charts.topic import Topic, Values
 from ui import delivery
-from ui.squeeze import squeezed
+from ui.squeeze import part, squeezed
 
 _MIME = {"json": "application/vnd.vegalite+json", "svg": "image/svg+xml"}
 _SIZE_LABELS = {name: size.label for name, size in SIZES.items()}
@@ -66,6 +67,7 @@ _HTML = "\n".join(
             _select("ground", "Ground of the picture", _GROUND_LABELS, "white"),
             '<label><input type="checkbox" class="caption" checked> Caption</label>',
         ),
+        '<span class="group keys">' + _button("Keys", "Show the keyboard shortcuts", what="keys") + "</span>",
         '<span class="said" role="status" aria-live="polite"></span>',
         "</div>",
     )
@@ -74,7 +76,7 @@ _HTML = "\n".join(
 _STYLE = """
 .bar { display: flex; flex-wrap: wrap; align-items: center; gap: .1rem 1.1rem; font: inherit; font-size: .82rem;
        color: var(--st-text-color); }
-.bar.bare { display: none; }
+.bar.bare, .keys[hidden] { display: none; }
 .group { display: inline-flex; flex-wrap: wrap; align-items: center; gap: .1rem; }
 .word, label { opacity: .75; }
 .word { padding: 0 .25rem 0 .3rem; }
@@ -88,11 +90,20 @@ button:hover, select:hover, label:hover { opacity: 1; color: var(--st-link-color
 button:focus-visible, select:focus-visible, input:focus-visible { outline: 2px solid var(--st-primary-color); opacity: 1; }
 button[aria-disabled=true] { cursor: default; opacity: .4; }
 .said { opacity: .85; padding: 0 .4rem; }
-@media (pointer: coarse) { button, select, label { min-height: 2.6rem; } }
+@media (pointer: coarse) { button, select, label { min-height: 2.7rem; min-width: 2.7rem; } }
 """
 
+# Stands in the Markdown that is sent for the link, which is sent once.
+_LINK = "\N{OBJECT REPLACEMENT CHARACTER}"
+
 # The buttons stay reachable while a file is made, or the keyboard would lose its place.
-_SCRIPT = """
+_SCRIPT = (
+    f"""
+const HTML = {json.dumps(_HTML, ensure_ascii=False)};
+const CSS = {json.dumps(squeezed(_STYLE), ensure_ascii=False)};
+const LINK = {json.dumps(_LINK)};
+"""
+    + """
 const KEY = 'layerwise-save';
 const remembered = () => { try { return JSON.parse(sessionStorage.getItem(KEY)) || {}; } catch { return {}; } };
 const remember = (what) => { try { sessionStorage.setItem(KEY, JSON.stringify(what)); } catch { /* no storage */ } };
@@ -115,12 +126,15 @@ async function copy(text) {
   return done;
 }
 
-export default function ({ parentElement, data, setTriggerValue }) {
-  const bar = parentElement.querySelector('.bar'), said = bar.querySelector('.said');
+return ({ parentElement, data, setTriggerValue }) => {
+  const bar = parentElement.querySelector('.bar') ?? page.put(parentElement, HTML, CSS).querySelector('.bar');
+  const said = bar.querySelector('.said'), keys = bar.querySelector('.keys');
   const size = bar.querySelector('.size'), ground = bar.querySelector('.ground'), caption = bar.querySelector('.caption');
   const own = bar.own ??= { waiting: 0, picture: '', clear: 0, slow: 0 };
   bar.classList.toggle('bare', data.bare);
   describe(parentElement, data.reading);
+  keys.hidden = !data.main;
+  keys.firstElementChild.onclick = () => page.help?.();
   const say = (text, keep) => {
     clearTimeout(own.clear); said.textContent = text;
     if (text && !keep) own.clear = setTimeout(() => { said.textContent = ''; }, 6000);
@@ -142,14 +156,16 @@ export default function ({ parentElement, data, setTriggerValue }) {
     control.onchange = () => remember({ size: size.value, ground: ground.value, caption: caption.checked });
   });
 
-  bar.querySelectorAll('[data-what]').forEach((button) => {
-    button.onclick = async () => {
-      const link = button.dataset.what === 'link';
-      const text = link ? data.link : data.markdown.replace(data.file, own.picture || data.file);
-      const done = link ? 'Link copied, with every parameter' : 'Markdown copied';
-      say(await copy(text) ? done : 'This browser lets nothing be copied here');
-    };
-  });
+  // Says here what it says, and returns it.
+  const give = async (text, done) => {
+    const told = await copy(text) ? done : 'This browser lets nothing be copied here';
+    say(told);
+    return told;
+  };
+  const link = () => give(data.link, 'Link copied, with every parameter');
+  bar.querySelector('[data-what=link]').onclick = link;
+  bar.querySelector('[data-what=markdown]').onclick = () => give(
+    data.markdown.replace(data.file, own.picture || data.file).replaceAll(LINK, () => data.link), 'Markdown copied');
   buttons.forEach((button) => {
     button.onclick = () => {
       if (own.waiting) return;
@@ -161,19 +177,24 @@ export default function ({ parentElement, data, setTriggerValue }) {
         ground: ground.value, caption: caption.checked });
     };
   });
-  (window.layerwiseToolbars ??= {})[data.key] = (answer) => {
+  const all = window.layerwiseToolbars ??= {};
+  const mine = all[data.key] = (answer) => {
     if (answer.number !== own.waiting) return;
     own.waiting = 0; clearTimeout(own.slow); busy(false);
     if (answer.problem) return say(answer.problem, true);
     if (/\\.(png|svg)$/.test(answer.name)) own.picture = answer.name;
     say('Saved ' + answer.name);
   };
-}
+  if (data.main) page.bar = { bar, link, shown: !data.bare };
+  return () => {
+    if (all[data.key] === mine) delete all[data.key];
+    if (page.bar?.link === link) page.bar = null;
+  };
+};
 """
-
-_component = st.components.v2.component(
-    "layerwise_toolbar", html=_HTML, css=squeezed(_STYLE), js=squeezed(_SCRIPT)
 )
+
+_component = part("toolbar", _SCRIPT)
 
 
 def draw(
@@ -211,9 +232,10 @@ def draw(
         data={
             "key": mine,
             "link": link,
-            "markdown": markdown(figure, name, link),
+            "markdown": markdown(figure, name, _LINK),
             "file": name,
             "reading": reading_key(key),
+            "main": key == f"{topic.prefix}_main",
             "bare": bare,
         },
         on_order_change=ordered,

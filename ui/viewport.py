@@ -6,19 +6,34 @@ from typing import Any
 import streamlit as st
 
 from charts.figure import WIDE
-from ui.squeeze import squeezed
+from ui.squeeze import part
 
 _STEP = 40
 _LEAST, _MOST = 320, 1600
+_PHONE = 350
 _KEY = "_viewport"
 _COMPONENT = "_viewport_component"
 
-# For the script of a component: begins to report the width of the column, as long as ``parent`` is on the page. The
-# server says what it draws with, so that a page that already fits is not drawn twice.
-SCRIPT = f"""
-function watchWidth(parent, told, tell) {{
+# ``page.watchWidth`` begins to report the width of the column, as long as ``parent`` is on the page. The server says
+# what it draws with, so that a page that already fits is not drawn twice.
+_SCRIPT = f"""
+// For those who do not see the page: the items of Streamlit's menu on a phone lie in no list, and a table that scrolls
+// has to be reached by a key.
+const mend = () => {{
+  document.querySelectorAll('[data-testid="stSidebarNavItems"]').forEach((menu) => {{
+    menu.setAttribute('role', 'presentation');
+    [...menu.children].forEach((each) => {{ if (each.tagName !== 'LI') each.setAttribute('role', 'list'); }});
+  }});
+  document.querySelectorAll('[data-testid="stMarkdownContainer"] table').forEach((table) => {{
+    if (table.scrollWidth > table.clientWidth) table.tabIndex = 0; else table.removeAttribute('tabindex');
+  }});
+}};
+let mending = 0;
+page.watchWidth = (parent, told, tell) => {{
   const own = parent.layerwiseWidth ??= {{ told }};
   own.tell = tell;
+  const later = () => {{ clearTimeout(mending); mending = setTimeout(mend, 600); }};
+  later();
   const stop = () => {{ clearTimeout(own.waiting); own.watch?.disconnect(); own.watch = null; }};
   const column = document.querySelector('[data-testid="stMainBlockContainer"]');
   if (!column || own.watch) return stop;
@@ -29,27 +44,25 @@ function watchWidth(parent, told, tell) {{
     const width = Math.max({_LEAST}, Math.min({_MOST}, Math.floor(inner / step) * step));
     if (width !== own.told) {{ own.told = width; own.tell('width', width); }}
   }};
-  own.watch = new ResizeObserver(() => {{ clearTimeout(own.waiting); own.waiting = setTimeout(report, 150); }});
+  own.watch = new ResizeObserver(() => {{ clearTimeout(own.waiting); own.waiting = setTimeout(report, 150); later(); }});
   own.watch.observe(column);
   return stop;
-}}
+}};
+return ({{ parentElement, data, setStateValue }}) => page.watchWidth(parentElement, data.width, setStateValue);
 """
 
-_component = st.components.v2.component(
-    "layerwise_viewport",
-    js=squeezed(
-        f"""
-{SCRIPT}
-export default ({{ parentElement, data, setStateValue }}) => watchWidth(parentElement, data.width, setStateValue);
-"""
-    ),
-)
+_component = part("viewport", _SCRIPT)
 
 
 def width() -> int:
-    """Return the width of the main column in pixels, in steps; a 1440-pixel screen's until the browser answers."""
-    seen = st.session_state.get(_KEY, WIDE)
-    return seen if isinstance(seen, int) else WIDE
+    """Return the width of the main column in pixels, in steps.
+
+    Until the browser answers it is that of a 1440-pixel screen, or of a phone if the browser says it is on one.
+    """
+    seen = st.session_state.get(_KEY)
+    if isinstance(seen, int):
+        return seen
+    return _PHONE if "Mobi" in str(st.context.headers.get("User-Agent")) else WIDE
 
 
 def watch() -> None:

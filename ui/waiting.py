@@ -17,6 +17,13 @@ LONG = 0.4  # seconds after which an experiment needs a turn to go on
 AT_ONCE = 2  # experiments of that length in this process; more would hold up everybody's sliders
 _LOOK = 0.01  # seconds between looks whether a control has been changed meanwhile
 
+# Whoever computes for long gives way to the short runs of others: between two reports it waits until the interpreter
+# is free, at most so many times as long as it has worked since the last wait.
+WAY = 4.0
+_PIECE = 0.002  # seconds of work that are worth a look
+_NAP = 0.001
+_FREE = 0.0004  # seconds after a nap within which whoever has the interpreter to himself is back
+
 # Seconds after which whoever computes hands the interpreter on. A run of a page asks for it at every message that it
 # sends, and at Python's own 5 ms would wait that long each time while somebody else's sweep is on.
 sys.setswitchinterval(0.0005)
@@ -37,11 +44,34 @@ def rest(seconds: float) -> None:
         look()
 
 
+def give_way(worked: float) -> None:
+    """Let others go first who want the interpreter now.
+
+    Their runs are short. One that shared it with them evenly would make each of them twice as long, so it naps until it
+    is back in no time, which says that nobody else is there.
+
+    Args:
+        worked: seconds of work since the last time; the wait is at most ``WAY`` times as long.
+    """
+    now = looked = time.perf_counter()
+    end, nap = now + WAY * worked, 0.0  # at first only hand the interpreter on
+    while now < end:
+        began = now
+        time.sleep(nap)
+        now = time.perf_counter()
+        if now - began - nap < _FREE:
+            return
+        nap = _NAP
+        if now - looked > _LOOK:
+            look()
+            looked = now
+
+
 class Waiting:
     """Listens to the experiments inside ``with``, and shows how far they are if they take a moment.
 
-    Every report passes through Streamlit, which ends the run there when a control has been changed since. Whoever has
-    no turn waits between two reports, and so holds nobody up.
+    Every report passes through Streamlit, which ends the run there when a control has been changed since, and gives way
+    to short runs. Whoever has no turn waits between two reports, and so holds nobody up.
 
     Args:
         place: makes the place for the bar; called at most once, when there is something to show.
@@ -51,12 +81,14 @@ class Waiting:
         self._place = place
         self._bar: DeltaGenerator | None = None
         self._began = 0.0
+        self._worked = 0.0  # seconds that this thread had worked when it last gave way
         self._turn = False
         self._listening: AbstractContextManager[None] = progress.listening(self._report)
 
     def __enter__(self) -> "Waiting":
         """Begin to listen."""
         self._began = time.monotonic()
+        self._worked = time.thread_time()
         self._listening.__enter__()
         return self
 
@@ -72,6 +104,10 @@ class Waiting:
 
     def _report(self, share: float, text: str) -> None:
         """Take a report of an experiment."""
+        worked = time.thread_time() - self._worked
+        if worked > _PIECE:
+            give_way(worked)
+            self._worked += worked
         passed = time.monotonic() - self._began
         if passed < SOON:
             look()

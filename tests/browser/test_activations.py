@@ -106,7 +106,7 @@ def test_a_scenario_about_a_tab_opens_it(visit: Callable[..., Any]) -> None:
     page.wait_for_url("**act_gelu_tanh_cubic=0.044175**")
     settled(page, charts=2)
     assert page.get_by_role("tab", selected=True).inner_text() == "Compare"
-    assert "0.00049 at 1.5" in tab_charts(page).first.text_content()
+    assert "0.000490 at 1.50" in tab_charts(page).first.text_content()
 
 
 def test_epochs_are_scrubbed_in_the_browser(visit: Callable[..., Any]) -> None:

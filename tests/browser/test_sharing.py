@@ -224,7 +224,7 @@ def test_another_name_of_a_page_leads_to_it_with_the_parameters(visit: Callable[
     page.wait_for_url("**/initialization?*")
     settled(page)
     assert parameters(page)["init_depth"] == ["20"]
-    assert "through 20 layers" in page.locator("[data-testid=stApp]").inner_text()
+    assert "after 20 layers" in page.locator("[data-testid=stApp]").inner_text()
 
 
 def test_a_value_that_is_folded_away_stays_in_the_address(visit: Callable[..., Any]) -> None:

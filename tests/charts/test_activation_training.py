@@ -393,9 +393,9 @@ def test_the_default_run_is_what_the_tab_shows_first(name):
     assert cells(shown)[name][0] == number(float(run.loss[-1]))
     np.testing.assert_allclose(run.loss, side_run(name).loss[::4], rtol=1e-12)
     trained(("tanh",))
-    before = activation_training._trained.cache_info().misses
+    before = activation_training.trained_run.cache_info().misses
     assert activation_training.default_runs(("tanh", name))[name] is run
-    assert activation_training._trained.cache_info().misses == before, "nothing is trained twice"
+    assert activation_training.trained_run.cache_info().misses == before, "nothing is trained twice"
 
 
 def test_the_data_are_those_that_are_trained_on():
@@ -424,7 +424,7 @@ def test_who_gets_every_point_right(monkeypatch, solved, said):
     answers = {
         id(results[name].run): 8 if yes else None for name, yes in zip(("a", "b"), solved, strict=True)
     }
-    monkeypatch.setattr(activation_training, "_solved", lambda run: answers[id(run)])
+    monkeypatch.setattr(activation_training, "solved_from", lambda run: answers[id(run)])
     assert f"After 400 epochs {said} point right" in activation_training._train_text(results, ["a", "b"])
 
 
@@ -532,7 +532,11 @@ def test_extremes_of_the_side_by_side_runs(name):
 
 
 def clear():
-    for cached in (activation_training._dying_run, activation_training._sweep, activation_training._trained):
+    for cached in (
+        activation_training.dying_run,
+        activation_training._sweep,
+        activation_training.trained_run,
+    ):
         cached.cache_clear()
 
 
@@ -578,8 +582,8 @@ def test_an_abandoned_run_leaves_nothing_behind(tab):
         with pytest.raises(Abandoned), progress.listening(listen):
             TABS[tab]()
         if limit < 0.1:
-            assert activation_training._dying_run.cache_info().currsize == 0
-            assert activation_training._trained.cache_info().currsize == 0
+            assert activation_training.dying_run.cache_info().currsize == 0
+            assert activation_training.trained_run.cache_info().currsize == 0
         assert activation_training._sweep.cache_info().currsize == 0
         for one, other in zip(expected, TABS[tab](), strict=True):
             if isinstance(one, Figure):

@@ -316,4 +316,4 @@ def test_the_example_of_own_statistics_is_written_out():
     text = prose(VIEWS[3])
     assert "90% of the second class, seed 0: 97.8% are right" in text
     assert "(in theory 97.7%)" in text  # Φ(2)
-    assert "to 0.8 (in theory 69%)" in text  # 0.9·Φ(0.4) + 0.1·Φ(3.6)
+    assert "to 0.8 (in theory 69.0%)" in text  # 0.9·Φ(0.4) + 0.1·Φ(3.6)

@@ -169,7 +169,7 @@ def test_a_click_leads_to_legal_values(few):
 def test_the_reading_has_the_numbers_of_the_theory():
     gap = gap_theory(8, 0.1, 20, 1.0, eps=1e-5 / 9)
     text = words("map: batch size and weight")
-    assert f"**{float(gap.total):.2g}**" in text
+    assert f"**{float(gap.total):.3f}**" in text
     assert f"{100 * float((gap.batch / gap.total) ** 2):.0f}% is the noise of the batch" in text
     best = float(re.search(r"is a = ([\d.]+), with a gap of ([\d.]+)", text)[1])
     least = float(gap_theory(8, best, 20, 1.0).total)

@@ -2,13 +2,14 @@
 
 import itertools
 import math
+import re
 from functools import cache
 
 import numpy as np
 import pytest
 import vl_convert
 
-from charts.dropout import SCENARIOS, TOPIC
+from charts.dropout import SCENARIOS, TOPIC, run
 from charts.dropout_convergence import convergence_blocks
 from charts.figure import Figure
 from core.dropout import CONTRIBUTIONS, DROPOUT_CONVENTIONS, DROPOUT_MODES, dropout_layer, dropout_moments
@@ -121,7 +122,8 @@ def test_the_table_has_every_mode_and_what_is_not_random_is_exact():
     assert inverted[4] == number((np.mean(run.train[1]) - 1) / math.sqrt(squares / 2000), 2)
     assert inverted[6] == number(squares, 4)
     off = [abs(float(line[k].replace("−", "-"))) for line in lines for k in (4, 7) if line[k] != "exact"]
-    assert f"**{number(max(off), 2)} times its standard error**" in reading
+    (said,) = re.findall(r"\*\*([\d.]+) times its standard error\*\*", reading)
+    assert float(said) == max(off)
 
 
 @pytest.mark.parametrize("case", ["nothing dropped", "everything dropped"])
@@ -158,6 +160,16 @@ def test_a_convention_marks_its_row_and_moves_nothing(name):
         assert f"`{each.call(0.2)}`" in mine.why
         assert (f"**{each.name}**" in mine.why) == (each.name == name)
     assert rule.at_one in view(p=1.0, convention=name).reading
+
+
+@pytest.mark.parametrize("p", [0.0, 0.02, 0.5, 0.9])
+def test_verdicts_have_three_digits_each(p):
+    for text, ratio in zip(
+        view(p=p).figure.data["rows"].verdict, run(TOPIC.fill({"p": p}))[0].ratio, strict=True
+    ):
+        written = text.removeprefix("eval / train ").split(",")[0]
+        assert len(written.replace(".", "").lstrip("0")) == 3, text
+        assert float(written) == pytest.approx(ratio, rel=5.1e-3)
 
 
 @pytest.mark.parametrize(("p", "inputs"), [(0.5, 50), (0.5, 6), (0.1, 500), (0.9, 30), (0.5, 1)])

@@ -85,7 +85,7 @@ def test_specifications_do_not_change_and_hold_nothing_of_a_run(width):
         assert one.alt == other.alt
 
 
-@pytest.mark.parametrize("w", [0.05, 2.0, 6.0])
+@pytest.mark.parametrize("w", [0.05, 6.0])
 @pytest.mark.parametrize("b", [0.0, 2.0])
 @pytest.mark.parametrize("name", ["tanh", "ReLU", "GELU", "squared ReLU", "step"])
 def test_every_corner_can_be_asked_for(name, w, b):

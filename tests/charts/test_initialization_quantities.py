@@ -1,5 +1,7 @@
 """What the two panels of the initialization page can draw: each quantity, statistic and shape of the stack."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,11 @@ NAMES = ("He normal", "Glorot uniform", "LSUV")
 
 def view(**values):
     return TOPIC.view(TOPIC.fill({**SMALL, "schemes": NAMES, "activation": "tanh", **values}))
+
+
+def reading(values):
+    """Return the reading with plain spaces, where its table has some that do not break."""
+    return TOPIC.view(values).reading.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def lines(column, **values):
@@ -169,17 +176,52 @@ def test_a_run_in_parts_is_the_run_at_once(grown):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "rate"), [("Glorot normal", 2**-0.5), ("PyTorch Linear", 6**-0.5)], ids=lambda v: str(v)[:7]
+    ("scheme", "rate"),
+    [("PyTorch Linear", 6**-0.5), ("N(0, 0.01²)", 0.01 * 32**0.5)],
+    ids=lambda v: str(v)[:7],
 )
-def test_the_reading_says_where_float32_would_end_beyond_the_last_layer(scheme, rate):
-    text = TOPIC.view(TOPIC.fill({"schemes": (scheme,), "width": 64, "depth": 20})).reading
-    said = int(text.split("underflow near layer ")[1].split(")")[0])
+def test_the_reading_says_where_the_normal_range_ends_beyond_the_last_layer(scheme, rate):
+    text = reading(TOPIC.fill({"schemes": (scheme,), "width": 64, "depth": 20}))
+    said = int(re.search(r"if deeper, signal near layer (\d+)", text)[1])
     exact = np.log(np.finfo(np.float32).tiny) / np.log(rate)
     assert said == pytest.approx(exact, rel=0.02)
 
 
+def test_the_reading_looks_no_further_than_the_depth_that_can_be_chosen():
+    rate = 2**-0.5  # of Glorot normal, which would leave the normal range at layer 252
+    assert np.log(np.finfo(np.float32).tiny) / np.log(rate) > TOPIC.knobs["depth"].high
+    assert "float32" not in reading(TOPIC.fill({"schemes": ("Glorot normal",), "depth": 20}))
+
+
+def test_a_signal_is_zero_in_float32_where_the_reading_says_so():
+    """A run in float32 of its own: nonzero where it leaves the normal range, all 0 near the layer that is named."""
+    text = reading(TOPIC.fill({"schemes": ("N(0, 0.01²)",)}))
+    left, gone = map(
+        int,
+        re.search(r"signal at layer (\d+), all 0 near layer (\d+)", text).groups(),
+    )
+    rng = np.random.default_rng(0)
+    h = rng.standard_normal((4, 64), np.float32)
+    shares = [1.0]
+    while shares[-1] > 0:
+        h = np.maximum(h, 0) @ (np.float32(0.01) * rng.standard_normal((64, 64), np.float32))
+        shares.append(float(np.mean(h != 0)))
+    assert shares[left] > 0.95
+    assert abs(len(shares) - 1 - gone) <= 1
+
+
+def test_the_level_scheme_is_named_with_the_size_of_its_row():
+    text = reading(TOPIC.defaults())
+    said = re.search(r"^\*\*(.+)\*\* stays level: rms (\S+) after 50 layers\.", text)
+    cells = [
+        cell.strip() for line in text.splitlines() if f"**{said[1]}** |" in line for cell in line.split("|")
+    ]
+    assert cells[3] == said[2]
+    assert [line.count("|") for line in text.splitlines()[2:]] == [7] * (2 + len(TOPIC.defaults()["schemes"]))
+
+
 def test_a_level_stack_has_no_end_in_float32():
-    assert "float32" not in TOPIC.view(TOPIC.fill({"schemes": ("He normal",)})).reading
+    assert "float32" not in reading(TOPIC.fill({"schemes": ("He normal",)}))
 
 
 @pytest.mark.parametrize(
@@ -201,12 +243,12 @@ def test_a_gradient_that_float32_loses_is_said_with_its_layer():
     values = TOPIC.fill({"activation": "sigmoid", "schemes": ("N(0, 0.01²)",)})
     frame = TOPIC.view(values).figure.data["layers"]
     first = frame.layer[frame.gradient < np.finfo(np.float32).tiny].max()
-    assert f"(float32 underflows at layer {first})" in TOPIC.view(values).reading
+    assert f"gradient at layer {first}, all 0 near layer " in reading(values)
 
 
 def test_a_gradient_that_is_zero_is_zero_below_the_top():
-    reading = TOPIC.view(TOPIC.fill({"activation": "step", "schemes": ("He normal",), "depth": 30})).reading
-    assert "gradient 0 from layer 29 down" in reading
+    text = reading(TOPIC.fill({"activation": "step", "schemes": ("He normal",), "depth": 30}))
+    assert "| none | 0 from layer 29 down |" in text
 
 
 def test_one_input_has_no_spread_over_the_batch():

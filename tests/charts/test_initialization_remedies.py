@@ -206,7 +206,7 @@ def test_a_first_layer_unlike_the_others_is_said_by_itself():
     first = f"×{number(signal[1] / signal[0])} ({number(math.sqrt(0.5))})"
     assert cells[0].startswith(f"{first}, then ")
     rest = number((gradient[1] / gradient[12]) ** (1 / 11))
-    assert cells[2] == f"{rest} (1), then ×{number(gradient[0] / gradient[1])} ({number(math.sqrt(0.5))})"
+    assert cells[2] == f"{rest} (1.00), then ×{number(gradient[0] / gradient[1])} ({number(math.sqrt(0.5))})"
     assert row("LayerNorm before", depth=50, width=64, batch=64, seeds=10)[0].endswith(", then level")
     assert "then" not in " ".join(row("residual"))
 

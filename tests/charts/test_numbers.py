@@ -381,7 +381,7 @@ def test_everything_on_a_surface_lies_in_its_window(surface):
     # A click is read as a fraction of the window, so the axes must end with it.
     data = data_of("optimizers", surface=surface)
     window = SURFACES[surface].window
-    for name in ("isolines", "path", "exits", "points", "start", "ghost_path"):
+    for name in ("isolines", "path", "names", "points", "start", "ghost_path"):
         for axis, low, high in (("x", *window[:2]), ("y", *window[2:])):
             values = data[name][axis].dropna()
             assert ((values >= low - 1e-5) & (values <= high + 1e-5)).all(), (name, axis)
@@ -393,7 +393,7 @@ def test_everything_on_a_surface_lies_in_its_window(surface):
 def test_a_start_outside_the_window_keeps_the_axes(start):
     data = data_of("optimizers", start_x=start)
     window = SURFACES["Quadratic bowl"].window
-    for name in ("path", "exits", "start"):
+    for name in ("path", "names", "start"):
         assert data[name].x.dropna().between(window[0], window[1]).all(), name
 
 
@@ -404,7 +404,7 @@ def test_an_exit_is_marked_only_where_a_path_leaves(start):
     path = data["path"]
     rest = path[path.name == "GD"]
     assert rest.border.sum() == 1  # it comes in and stays
-    assert not any("×" in label for label in data["exits"].label.astype(str))
+    assert not any("×" in label for label in data["names"].label.astype(str))
 
 
 def test_minima_are_the_registry_s():

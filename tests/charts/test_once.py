@@ -21,7 +21,7 @@ def compiled(spec):
 
 def built(module, width):
     """Build the specification of a page's main figure anew, and leave none behind."""
-    builds = [each for name, each in vars(module).items() if name.startswith("_spec")]
+    builds = [each for name, each in vars(module).items() if "_spec" in name and hasattr(each, "cache_clear")]
     try:
         for build in builds:
             build.cache_clear()

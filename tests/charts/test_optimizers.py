@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -119,7 +120,7 @@ def test_the_second_run_has_settings_of_its_own():
     alone = descend(problem, OPTIMIZERS["Adam"].build(lr=0.05, bias_correction=False), [-5.0, -2.0], 60)
     np.testing.assert_array_equal(second.path, alone.path)
     assert not np.array_equal(first.path, second.path)
-    assert "Adam ′ lr 0.05" in TOPIC.view(values).figure.caption
+    assert "Adam ′ η 0.05" in TOPIC.view(values).figure.caption
 
 
 def test_a_second_run_begins_as_the_first_does_by_default():
@@ -349,3 +350,49 @@ def test_conditions_stand_line_by_line_where_there_is_little_room():
     assert "; ".join(lines) == shown["left"]
     assert "left2" in str(figure.spec(720))
     assert "left2" not in str(figure.spec(1080))
+
+
+@pytest.mark.parametrize("name", ["Beale", "Rosenbrock", "Ackley"])
+def test_no_isoline_is_a_speck_or_a_sliver(name):
+    window = SURFACES[name].window
+    drawn = view_of(surface=name).figure.data["isolines"]
+    assert drawn.line.nunique() > 5
+    for _, line in drawn.groupby("line"):
+        x = (line.x.to_numpy() - window[0]) / (window[1] - window[0]) * 537
+        y = (line.y.to_numpy() - window[2]) / (window[3] - window[2]) * 419
+        length = np.hypot(np.diff(x), np.diff(y)).sum()
+        assert length >= 9.9
+        if math.hypot(x[-1] - x[0], y[-1] - y[0]) < 9.9:
+            area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+            assert 2 * area / length > 2.9
+
+
+def test_a_run_that_overflows_has_one_step_for_each_event_everywhere():
+    values = TOPIC.scenario_values(TOPIC.scenario("Momentum overflows"))
+    view, result = TOPIC.view(values), run(values)["Momentum"]
+    window = np.reshape(surface_of(values).window, (2, 2))
+    outside = ~((result.path >= window[:, 0]) & (result.path <= window[:, 1])).all(axis=1)
+    left = int(np.argmax(outside))
+    (event,) = view.events
+    assert (
+        f"leaves the window at step {left}, is no longer a finite number from step {result.diverged_at} on"
+        in event
+    )
+    assert f"× {left}" in list(view.figure.data["names"].label)
+    beyond = int(np.argmax(~(result.value <= 100 * result.value[0])))
+    assert f"Momentum ↑{beyond}" in list(view.figure.data["ends"].label)
+
+
+def test_without_optimizers_the_loss_axis_has_no_label():
+    data = view_of(optimizers=()).figure.data
+    low, high = sorted(data["curve"].gap)
+    labeled = [m * 10.0**k for m in (1, 2, 5) for k in range(-3, 4)]
+    # Ticks of a log axis are whole numbers of a decade, or tenths of them in so short a one; 1.5 would be named 2.
+    assert not any(0.95 * low <= value <= 1.05 * high for value in labeled)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_rule_is_told_in_the_symbols_of_its_controls(name):
+    why = view_of(optimizers=(name,), edit=name).why
+    assert not re.search(r"\blr\b|\beps\b|\de-\d", why)
+    assert f"**{name}** (η " in why

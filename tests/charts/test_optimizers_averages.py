@@ -224,7 +224,7 @@ def test_without_a_memory_nothing_is_averaged():
     assert not flags[flags.label.str.startswith("half-life")].shown.any()
     assert "0 days" not in found[2]
     assert "instead of 1" not in found[2]
-    assert "**1 day** holds **99.9%**" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.001))[2]
+    assert "**1.00 days** holds **99.9%**" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.001))[2]
     assert "**1.001001** instead of 1" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.001))[2]
     assert "β^100, is below 1e−9" in averages_blocks(values(avg_view=WEIGHTS, avg_beta=0.5))[2]
 
@@ -258,7 +258,7 @@ def test_rmsprop_shows_its_own_run():
         np.testing.assert_allclose(rows.rate * np.abs(run.gradient[:-1, i]), rows.length * 0.03, rtol=1e-9)
         dotted = rows.theory.notna()
         np.testing.assert_allclose(rows.s[dotted], rows.theory[dotted], rtol=1e-12)
-    assert f"= **{number(1 / math.sqrt(0.05))} lr** in both coordinates" in found[2]
+    assert f"= **{number(1 / math.sqrt(0.05))} η** in both coordinates" in found[2]
 
 
 def test_rmsprop_where_nothing_moves():
@@ -279,7 +279,7 @@ def test_rmsprop_without_memory_takes_equal_steps():
 def test_adam_without_memory_has_nothing_to_correct():
     given = {"avg_view": ADAM, "avg_beta1": 0.0, "avg_beta2": 0.0, "adam_eps": 0.5, "steps": 5}
     found = averages_blocks(values(**given))
-    assert "every step is **0.667 lr** long" in found[3]
+    assert "every step is **0.667 η** long" in found[3]
     gap = found[1].data["gap"]
     one = [gap[gap.name == name].y.to_numpy() for name in ("scaling", "both", "both, corrected")]
     np.testing.assert_allclose(one[1], one[0])
@@ -289,10 +289,10 @@ def test_adam_without_memory_has_nothing_to_correct():
 def test_the_published_steps_of_adam_without_correction():
     text = said(blocks(ADAM))
     assert "| both, uncorrected | 3.16 | 6.53 | 1.26 |" in text
-    assert "| both, corrected (Adam) | 1 | 1 | 1 |" in text
-    assert "(1 − β₁)/√(1 − β₂) = **3.16 lr**" in text
-    assert "here 3.162 and 3.162 lr" in text
-    assert "6.57 lr at step 12" in text
+    assert "| both, corrected (Adam) | 1.00 | 1.00 | 1.00 |" in text
+    assert "(1 − β₁)/√(1 − β₂) = **3.16 η**" in text
+    assert "here 3.162 and 3.162 η" in text
+    assert "6.57 η at step 12" in text
     lines = figure(ADAM).data["factor"]
     assert set(lines.name) == set(INGREDIENTS)
 

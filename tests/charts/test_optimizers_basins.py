@@ -138,7 +138,7 @@ def test_the_numbers_are_core_s():
 
 def test_the_learning_rate_is_multiplied_and_stated():
     rate = settings("Momentum", values("all diverge"))["lr"]
-    assert f"Momentum lr {number(10 * rate)} μ 0.9 (10 times the rate set)" in figure("all diverge").caption
+    assert f"Momentum η {number(10 * rate)}, μ 0.9 (10 times the rate set)" in figure("all diverge").caption
     assert "diverge" in words("all diverge")
     assert "the first at step" in words("all diverge")
 

@@ -254,7 +254,7 @@ def test_the_fastest_in_the_long_run_is_polyaks():
     root = math.sqrt(0.08), math.sqrt(4.0)
     factor = (root[1] - root[0]) / sum(root)
     assert (fastest.x, fastest.y) == pytest.approx(((2 / sum(root)) ** 2, 1 - factor**2))
-    assert "fastest pair is lr 0.768 with momentum 0.566, a factor 0.752 a step" in text(MAP)
+    assert "fastest pair is η 0.768 with momentum 0.566, a factor 0.752 a step" in text(MAP)
 
     def slowest(rate, momentum):
         return max(np.abs(np.roots([1, rate * k - 1 - momentum, momentum])).max() for k in (0.08, 4.0))
@@ -262,7 +262,7 @@ def test_the_fastest_in_the_long_run_is_polyaks():
     cells = figure(MAP).data["cells"]
     pairs = zip(np.sqrt(cells.x0 * cells.x1), 1 - np.sqrt(cells.y0 * cells.y1), strict=True)
     best = min((slowest(rate, momentum), rate, momentum) for rate, momentum in pairs)
-    assert f"lr {number(best[1])} with momentum {number(best[2])}, a factor {number(best[0])}" in text(MAP)
+    assert f"η {number(best[1])} with momentum {number(best[2])}, a factor {number(best[0])}" in text(MAP)
 
 
 def test_a_map_of_two_memories_is_a_figure_of_its_own():
@@ -284,7 +284,7 @@ def test_the_caption_states_what_the_page_adds():
     assert "gradient noise σ 2, seed 0" in figure(RATES, 5).caption
     assert "clipped by norm at 1" in figure(RATES, 5).caption
     assert "the lowest of the window only" in figure(RATES, 5).caption
-    assert f"lr {number(0.45)}" in figure(RATES).caption
+    assert f"η {number(0.45)}" in figure(RATES).caption
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -168,7 +168,7 @@ def test_small_steps_stand_on_the_linearized_network():
     moved = figure(LAZY).data["moved"]
     wide = moved[moved.width >= 64]
     np.testing.assert_allclose(wide.y, wide.theory, rtol=0.03)
-    assert "the power −1;" in text(LAZY)
+    assert "the power −1.0;" in text(LAZY)
     assert "Here a poor start does persist" in text(LAZY, 2)
     assert "Little movement is not little learning" in text(LAZY)
 

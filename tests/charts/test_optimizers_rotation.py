@@ -166,7 +166,7 @@ def test_another_surface_leaves_the_bowl_at_its_defaults():
     assert "Only a quadratic bowl turns: here κ = 50" in text(5)
     assert "κ = 50" in figure(5).caption
     assert not figure(5).data["page"].shown.any()
-    assert "Momentum lr 0.05" in figure(5).caption
+    assert "Momentum η 0.05" in figure(5).caption
     assert "rates suggested for the bowl" in figure(5).caption
     assert "rates as set" not in figure(5).caption
 

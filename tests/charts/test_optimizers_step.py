@@ -411,7 +411,16 @@ def test_lbfgs_shows_pairs_direction_and_length(t, line_search):
 def test_the_rule_is_printed_as_it_is_set():
     for name, entry in {**OPTIMIZERS, **REFERENCES}.items():
         defaults = {knob.name: knob.default for knob in entry.knobs}
-        assert rule_as_set(entry.update_rule, defaults) == entry.update_rule, name
+        written = rule_as_set(entry.update_rule, defaults)
+        assert (written == entry.update_rule) == (name not in ("Momentum", "RMSProp")), name
+        # No letter of a knob that is off: dampening τ of Momentum, the velocity of RMSProp.
+        assert r"\tau" not in written
+        assert bool(re.search(r"\\mu(?!_)", written)) == bool(defaults.get("momentum")), name
+    damped = rule_as_set(OPTIMIZERS["Momentum"].update_rule, {"momentum": 0.9, "dampening": 0.5})
+    assert damped == OPTIMIZERS["Momentum"].update_rule
+    assert rule_as_set(OPTIMIZERS["Momentum"].update_rule, {"momentum": 0.0, "dampening": 0.0}) == (
+        r"w \leftarrow w - \eta\, g"
+    )
     bare = rule_as_set(OPTIMIZERS["Adam"].update_rule, {"bias_correction": False})
     assert bare.endswith(r"\frac{m}{\sqrt{v} + \varepsilon}")
     assert r"\sqrt{s - \bar g^2}" in rule_as_set(OPTIMIZERS["RMSProp"].update_rule, {"centered": True})

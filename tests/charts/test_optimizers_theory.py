@@ -196,9 +196,9 @@ def test_links_go_where_theory_says():
         assert "neither arrives nor leaves" in texts["At the limit"]
         if name != "GD":
             assert "λ₁ = 0.08 is critically damped" in texts["Critical damping of λ₁"]
-            assert "Both have the same rate" in texts["Best lr and μ"]
+            assert "Both have the same rate" in texts["Best η and μ"]
     values_of = {link.label: link.values for link in parts(blocks("rates"), Link)}
-    assert values_of["Best lr and μ"]["momentum_lr"] == pytest.approx((2 / (math.sqrt(0.08) + 2)) ** 2)
+    assert values_of["Best η and μ"]["momentum_lr"] == pytest.approx((2 / (math.sqrt(0.08) + 2)) ** 2)
     assert values_of["At the limit"]["momentum_lr"] == pytest.approx(0.95)
 
 

@@ -76,6 +76,9 @@ def differ(a, b):
 
 # Constancy
 
+# Knobs whose longer names take another specification, which makes room for them.
+FITTED = {"activations": frozenset({"functions"})}
+
 
 @pytest.mark.parametrize(
     ("topic", "name"),
@@ -97,7 +100,8 @@ def test_a_knob_changes_data_never_the_specification(topic, name):
                 equal = mine is theirs or json.dumps(mine) == json.dumps(theirs)
                 assert equal == (mine == theirs)
                 main = one.name == before.figure.name
-                assert equal != (reshapes and main), f"{name} = {value!r}"
+                fitted = main and name in FITTED.get(topic.name, ())
+                assert fitted or equal != (reshapes and main), f"{name} = {value!r}"
             assert set(one.data) == set(other.data)
             assert one.alt == other.alt  # to the browser it is a part of the chart
 
@@ -106,7 +110,8 @@ def test_a_knob_changes_data_never_the_specification(topic, name):
 def test_specifications_are_the_same_object_again(topic):
     # Streamlit and the browser recognize a chart by its specification, and building one costs 20 ms.
     values = random_values(topic, 2, affordable=True)
-    values |= {name: topic.knobs[name].default for name in RESHAPING.get(topic.name, ())}
+    shaping = {*RESHAPING.get(topic.name, ()), *FITTED.get(topic.name, ())}
+    values |= {name: topic.knobs[name].default for name in shaping}
     for one, other in pairs(topic.view(topic.defaults()), topic.view(values)):
         assert one.build == other.build
         assert one.spec(800) is one.spec(800)

@@ -1,6 +1,7 @@
 """Every topic: what its scenarios show, what its links say, and that its knobs follow from the registries."""
 
 import importlib.util
+import re
 import sys
 from dataclasses import replace
 from urllib.parse import parse_qs, urlencode
@@ -483,3 +484,12 @@ def test_a_new_entry_needs_no_other_change(name, registry, model, choose, monkey
         for text in frame[c].unique()
     ]
     assert any("Newcomer" in str(text) for text in [figure.caption, *words])
+
+
+@every_topic
+def test_a_refusal_names_the_limits_as_they_are(topic):
+    for knob in topic.knobs.values():
+        if knob.kind in ("int", "float"):
+            ends = re.fullmatch(r"a (?:whole )?number from (\S+) to (\S+)", knob.range_text).groups()
+            low, high = (float(end.replace("−", "-")) for end in ends)
+            assert (low, high) == pytest.approx((knob.low, knob.high), rel=1e-9, abs=0), knob.name

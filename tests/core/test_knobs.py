@@ -1,6 +1,7 @@
 """Knobs read what they write, stay within their bounds, and say what they refuse."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -309,7 +310,9 @@ def test_a_quote_is_one_short_printable_line(text):
         (0.0, "0"), (-0.0, "0"), (1.0, "1"), (-1.0, "−1"), (0.5, "0.5"), (3.14159, "3.14"), (1234.5, "1230"),
         (0.001, "0.001"), (0.0001, "0.0001"), (0.00012345, "0.000123"), (0.00001, "1e−5"), (2.5e-7, "2.5e−7"),
         (999999, "1000000"), (1e6, "1e6"), (-1.5e9, "−1.5e9"), (1e300, "1e300"), (5e-324, "4.94e−324"),
-        (0.9999, "1"), (9.996, "10"), (99.96, "100"), (999.6, "1000"), (9.999e9, "1e10"), (100.0, "100"),
+        (0.9999, "1.00"), (9.996, "10.0"), (99.96, "100"), (999.6, "1000"), (9.999e9, "1.00e10"), (100.0, "100"),
+        (2.996, "3.00"), (0.9499, "0.950"), (0.95, "0.95"), (-4.003e37, "−4.00e37"), (-4e37, "−4e37"), (33.0, "33"),
+        (0.1 + 0.2, "0.3"), (0.3 + 1e-9, "0.300"), (1 - 1e-12, "1"), (0.00010004, "0.000100"), (100.04, "100"),
         (math.nan, "NaN"), (math.inf, "∞"), (-math.inf, "−∞"),
     ],
 )  # fmt: skip
@@ -329,6 +332,11 @@ def test_a_written_number_is_right_to_its_digits(value, digits):
     assert back == pytest.approx(value, rel=0.5000001 * 10.0 ** (1 - digits), abs=5e-324)
     mantissa = text.removeprefix("−").split("e")[0]
     assert len(mantissa.replace(".", "").strip("0")) <= digits
+    # Zeros at the end say that the number was rounded, and a number without them is the value.
+    if abs(back - value) > 2e-9 * abs(value) and "." in mantissa:
+        assert len(mantissa.replace(".", "").lstrip("0")) == digits
+    elif abs(back - value) < 1e-10 * abs(value):
+        assert "." not in mantissa or not mantissa.endswith(("0", "."))
     assert ("e" in text) == (not 1e-4 <= abs(value) < 1e6)
 
 
@@ -341,12 +349,30 @@ def test_a_range_in_words():
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (16, 1024, "from 16 to 1024"),
+        (-1234.5678, 0.99999, "from −1234.5678 to 0.99999"),
+        (1 / 3, math.inf, "0.33333333"),
+    ],
+)
+def test_a_limit_has_all_its_digits(low, high, said):
+    knob = Knob("x", "float", low, low=low, high=high)
+    assert said in knob.range_text
+    if high < math.inf:
+        with pytest.raises(KnobError, match=f"needs a number {re.escape(said)}$"):
+            knob.check(high + 1)
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0.45, "0.45"),
         (-2.0, "(-2)"),
         (3.23e-6, r"3.23\cdot 10^{-6}"),
         (1e-5, "10^{-5}"),
+        (1.0001e-5, r"1.00\cdot 10^{-5}"),
+        (-0.9999, "(-1.00)"),
         (-2.5e10, r"(-2.5\cdot 10^{10})"),
         (math.inf, r"\infty"),
         (-math.inf, r"(-\infty)"),

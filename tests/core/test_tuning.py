@@ -77,6 +77,18 @@ def test_parts_of_the_starts_give_what_all_of_them_give(monkeypatch):
         np.testing.assert_array_equal(getattr(parts, field), getattr(whole, field))
 
 
+def test_a_sweep_reports_the_steps_of_all_its_parts_and_may_be_ended(monkeypatch):
+    surface, seen = SURFACES["Quadratic bowl"], []
+    monkeypatch.setattr(tuning, "_POINTS", 71 * 2)  # two starts a part
+    options = {"knobs": {}, "infimum": 0.0}
+    sweep(SurfaceProblem(surface), OPTIMIZERS["GD"].build, {"lr": [0.1]}, np.ones((4, 2)), [10, 70],
+          report=lambda *done: seen.append(done), **options)  # fmt: skip
+    assert seen == [(step, 140) for step in (32, 64, 70, 102, 134, 140)]
+    with pytest.raises(ZeroDivisionError):
+        sweep(SurfaceProblem(surface), OPTIMIZERS["GD"].build, {"lr": [0.1]}, np.ones((1, 2)), [70],
+              report=lambda step, steps: 1 // 0, **options)  # fmt: skip
+
+
 def test_the_axes_of_a_grid_come_in_the_order_of_the_knobs():
     found = sweep(
         bowl(), OPTIMIZERS["Momentum"].build, {"lr": [0.1, 0.2], "momentum": [0.0, 0.5, 0.9]}, [(-5.0, -2.0)], (12,),

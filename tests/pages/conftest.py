@@ -2,7 +2,7 @@
 
 import pytest
 
-from ui import controls, page
+from ui import controls, page, predict
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +13,8 @@ def _no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _every_control(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controls, "LEAN", False)  # test_folded.py has it as it is
+
+
+@pytest.fixture(autouse=True)
+def _no_double_clicks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "PAUSE", 0.0)

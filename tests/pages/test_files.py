@@ -34,7 +34,7 @@ STAND_IN = """
 import json, os, struct, sys, time
 while head := sys.stdin.buffer.read(4):
     title = json.loads(sys.stdin.buffer.read(struct.unpack(">I", head)[0]))["title"]
-    if title == "hang": time.sleep(60)
+    if title == "hang" or title == "starve" and "last" in sys.argv: time.sleep(60)
     if title == "die": print("a last word", file=sys.stderr, flush=True); os._exit(3)
     if title == "half": os.write(1, struct.pack(">BI", 0, 99) + b"part"); os._exit(0)
     answer = f"{title} {os.getpid()}".encode()
@@ -78,6 +78,8 @@ def test_the_worker_prints_the_same_bytes_and_the_app_draws_nothing(monkeypatch)
         if hasattr(os, "getpriority"):  # pages come first
             mine, its = (os.getpriority(os.PRIO_PROCESS, pid) for pid in (0, process.pid))
             assert its == min(mine + 10, 19)
+        if hasattr(os, "SCHED_IDLE"):  # and nothing has to wait for a slice of the worker's
+            assert os.sched_getscheduler(process.pid) == os.SCHED_IDLE
         assert files.PRINTER.process is process  # a figure that cannot be drawn costs no worker
     finally:
         files.PRINTER.close()
@@ -118,6 +120,15 @@ def test_a_worker_that_hangs_is_given_up(stand_in):
         ask(printer, "hang")
     assert printer.process is None
     assert printer.line == 0
+
+
+def test_a_worker_that_no_time_is_left_for_is_replaced_for_that_file(stand_in):
+    printer = stand_in(patience=10.0)
+    printer._shares = ((True, 0.02), (False, 0.98))
+    title, process = ask(printer, "starve")
+    assert title == "starve"
+    assert printer.process is None  # the next file can wait for its turn again
+    assert process > 0
 
 
 def test_a_failure_is_told_without_its_traceback(stand_in, caplog):

@@ -24,7 +24,7 @@ from charts.topic import CUSTOM, Block, Topic, View
 from core.knobs import Knob, Value
 from tests.charts.topics import BY_NAME, COSTLY, HEAVY, SLOW, TEXTS, THOROUGH, TOPICS, blocks, marks
 from tests.pages.app import charts, link, texts, values, visit
-from ui.page import _literal
+from ui.warn import literal
 
 SEED = int(os.environ.get("LAYERWISE_SEED", "0"))
 STATES = 1_000 if THOROUGH else 100  # a topic
@@ -303,7 +303,7 @@ def harmless(topic: Topic, address: str) -> tuple[dict[str, Value], list[str]]:
         assert line.isprintable()
         assert len(line) < 90 + longest(topic.name)
         # On the page it is one span of code, in which nothing is Markdown, HTML or a formula.
-        assert re.fullmatch(r"`[^`\n]+`", _literal(line))
+        assert re.fullmatch(r"`[^`\n]+`", literal(line))
     return found, problems
 
 

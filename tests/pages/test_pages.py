@@ -43,7 +43,8 @@ OPT, BN, INIT, ACT = (BY_NAME[name] for name in ("optimizers", "batchnorm", "ini
 def test_the_landing_page_shows_every_page():
     at = start().run()
     assert not at.exception
-    assert len(charts(at)) == len(ENTRIES) == len(TOPICS)
+    assert len(ENTRIES) == len(TOPICS)
+    assert len(charts(at)) == len(ENTRIES) + 1  # the valley that turns
     text = " ".join(texts(at))
     for topic in TOPICS:
         assert topic.question in text

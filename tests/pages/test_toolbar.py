@@ -3,7 +3,7 @@
 import pytest
 
 from tests.charts.topics import BY_NAME
-from ui import toolbar
+from ui import delivery, toolbar
 
 TOPIC = BY_NAME["dropout"]
 ORDER = {"number": 7, "ending": "png", "scale": 2, "size": "page", "ground": "white", "caption": True}
@@ -56,3 +56,18 @@ def test_a_hostile_order_is_refused(ask, changes):
 
 def test_an_order_without_a_number_is_ignored(ask):
     assert ask(number="7") == ask(number=None) == []
+
+
+def test_an_answer_that_has_come_is_not_sent_again_with_the_next(monkeypatch):
+    def answered(toolbar, sent):
+        found = delivery.Delivery(toolbar, 1, sent=sent)
+        found.done.set()
+        return found
+
+    mine, others, unsent = answered("mine", 5.0), answered("other", 5.0), answered("mine", 0.0)
+    pending = [mine, others, unsent]
+    monkeypatch.setattr(delivery, "_pending", lambda: pending)
+    delivery.order("mine", 2, "a.csv", "text/csv", lambda: b"1")
+    assert pending[:2] == [others, unsent]
+    assert pending[2].done.wait(20)
+    assert (pending[2].number, pending[2].answer["name"]) == (2, "a.csv")

@@ -88,3 +88,48 @@ def test_a_turn_is_passed_on_by_whoever_is_ended(monkeypatch):
             progress.report(0.5, "on")
             raise KeyboardInterrupt
         assert bar.shown == [(0.5, "on")]
+
+
+class Clock:
+    """Time for one thread: a nap takes as long as asked for, and longer by what the others take of it."""
+
+    def __init__(self, others: list[float]) -> None:
+        self.now, self.others, self.naps = 0.0, others, []
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self.now += seconds + (self.others.pop(0) if self.others else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("others", "naps"),
+    [([], 1), ([0.002], 2), ([0.002, 0.001, 0.003], 4)],
+    ids=["alone", "one run", "several"],
+)
+def test_a_long_run_gives_way_until_nobody_else_is_there(monkeypatch, others, naps):
+    clock = Clock(others)
+    monkeypatch.setattr(waiting, "time", clock)
+    waiting.give_way(1.0)
+    assert len(clock.naps) == naps
+    assert clock.naps[0] == 0  # alone it loses nothing
+
+
+def test_a_long_run_goes_on_however_many_others_there_are(monkeypatch):
+    clock = Clock([0.002] * 10_000)
+    monkeypatch.setattr(waiting, "time", clock)
+    waiting.give_way(0.05)
+    assert 0.05 * waiting.WAY <= clock.now < 0.05 * waiting.WAY + 0.01
+
+
+def test_reports_give_way_for_what_was_worked_since(monkeypatch):
+    given = []
+    monkeypatch.setattr(waiting, "give_way", given.append)
+    worked = iter([10.0, 10.001, 10.03, 10.031])
+    monkeypatch.setattr(waiting.time, "thread_time", lambda: next(worked))
+    with Waiting(Bar):
+        for _ in range(3):
+            progress.report(0.5, "half")
+    assert given == [pytest.approx(0.03)]

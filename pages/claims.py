@@ -1,0 +1,3 @@
+from ui.claims import show
+
+show()
