@@ -25,7 +25,7 @@ from charts.press import ANSWER, LAST, PRINTED, REQUEST, Sheet
 
 WAITING = 4  # files in line, the one in print included
 PATIENCE = 20.0  # seconds that a file may take; a browser waits for WAITING of these
-MODEST = 0.4  # share of them after which a worker that comes last has waited for its turn long enough
+MODEST = 0.15  # share of them after which a worker that comes last has waited for its turn long enough
 MANY = 300  # files after which a worker makes room for a fresh one
 IDLE = 120.0  # seconds without work after which the worker gives its memory back
 COMMAND = (sys.executable, "-m", "charts.press")

@@ -108,12 +108,13 @@ const KEY = 'layerwise-save';
 const remembered = () => { try { return JSON.parse(sessionStorage.getItem(KEY)) || {}; } catch { return {}; } };
 const remember = (what) => { try { sessionStorage.setItem(KEY, JSON.stringify(what)); } catch { /* no storage */ } };
 
-// The reading describes the chart that stands before the toolbar.
-function describe(parent, key) {
+// The reading describes the chart that stands before the toolbar; what loads later is waited for.
+function describe(parent, key, tries = 20) {
   const text = document.querySelector('.st-key-' + key), host = parent.getRootNode().host ?? parent;
   const chart = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
     .filter((each) => host.compareDocumentPosition(each) & Node.DOCUMENT_POSITION_PRECEDING).at(-1);
   if (text && chart) { text.id = key; chart.setAttribute('aria-describedby', key); }
+  else if (tries && parent.isConnected) setTimeout(() => describe(parent, key, tries - 1), 250);
 }
 
 async function copy(text) {

@@ -201,6 +201,10 @@ def test_the_reading_describes_the_chart_and_the_keyboard_reaches_everything(
     for number in range(2):
         chart = page.locator(CHART).nth(number)
         assert chart.get_attribute("aria-label")
+        page.wait_for_function(
+            "([selector, n]) => document.querySelectorAll(selector)[n].hasAttribute('aria-describedby')",
+            arg=[CHART, number],
+        )
         described = chart.get_attribute("aria-describedby")
         assert len(page.locator(f"#{described}").inner_text()) > 40
     page.goto(page.url.split("batchnorm")[0] + "optimizers?opt_tab=Step")
