@@ -317,6 +317,15 @@ def test_a_failure_on_the_way_leaves_nothing(run, tmp_path, monkeypatch, everyth
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def heard():
+    """Let an interrupt be heard: whoever is started in the background inherits that it is not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("output", ["new.png", "new/", "old/"])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_with_one_line_and_leaves_nothing(
