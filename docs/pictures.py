@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 Colors = NDArray[np.int_]  # (number, 3), 0 to 255
 PAGES = {
     "home": "",
-    **{name: name for name in ("activations", "initialization", "batchnorm", "dropout", "optimizers")},
+    **{name: name for name in ("activations", "initialization", "batchnorm", "dropout")},
 }
 DARK = {"optimizers_dark": "optimizers"}
 SCREEN = {"width": 1280, "height": 800}
@@ -53,7 +53,7 @@ def _drawn(picture: Image.Image, colors: Colors) -> Image.Image:
 
 
 def _still(browser: Browser, address: str, name: str, scheme: str = "light") -> None:
-    """Photograph a page on a 1280-pixel screen, at twice the pixels."""
+    """Photograph a page on a 1280-pixel screen, at one and a half times the pixels."""
     context = browser.new_context(viewport=SCREEN, color_scheme=scheme, device_scale_factor=1.5)
     page = context.new_page()
     _open(page, address)
