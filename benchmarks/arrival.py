@@ -33,8 +33,8 @@ from playwright.sync_api import Error as Unreachable
 
 from benchmarks.interaction import HOOK, PATIENCE, SCREEN
 from benchmarks.prepared import topic_of
+from charts import landing
 from charts.figure import WIDE, Figure
-from charts.thumbnails import thumbnail
 from charts.topics import TOPICS
 from tests.browser.driver import CHART, FLAGS, HOW_TO_GET, ROOT, find_chromium, running
 from ui.figure import table
@@ -108,7 +108,7 @@ def bare_page(folder: Path, figure: Figure, width: int) -> Path:
 def _first(page: str) -> tuple[Figure, int]:
     """Return the first figure of a page and the width it has there."""
     if page == HOME:
-        return thumbnail(next(iter(TOPICS))), WIDE // 3 - 56
+        return landing.valley(), WIDE
     topic = topic_of(page)
     return topic.view(topic.defaults()).figure, WIDE
 

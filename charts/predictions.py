@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from charts.notes import Prediction, notes
-from charts.topic import Topic, Values
+from charts.topic import LEARNING, Topic, Values
 from core.knobs import KnobError, Value, quote
 
+ASK: Mapping[str, str] = {LEARNING[0]: "first"}  # as parameters of a link: asks before it shows a figure
 SEEN = -1  # in place of an answer: the figure was looked at without one
 
 Answers = Mapping[str, Mapping[str, int]]  # by page and prediction, the number of the answer given

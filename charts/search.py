@@ -20,8 +20,6 @@ from core.vector_activations import VECTOR_ACTIVATIONS
 
 Query = dict[str, str | list[str]]
 
-ASKED: Mapping[str, str] = {"predict": "first"}  # parameters with which a page asks before it shows a figure
-
 # What can be found; of what fits a search equally well, the earlier kind comes first.
 KINDS = (
     *("page", "activation", "initializer", "optimizer", "surface", "normalizer"),
@@ -138,7 +136,7 @@ def follow(way: Way, topic: Topic) -> Query:
 
 def step(way: Way, topic: Topic) -> Query:
     """Write the parameters of a link along a way into its page, where the question comes before the figure."""
-    return {**follow(way, topic), **ASKED}
+    return {**follow(way, topic), **predictions.ASK}
 
 
 @lru_cache(maxsize=4)
@@ -199,7 +197,10 @@ def _noted(topic: Topic) -> Iterator[Entry]:
             query = _shown(topic, question.view, question.tab)
         yield Entry("question", plain(question.question), page, query, question.id)
     for asked in predictions.offered(topic):
-        query = {**link(topic, predictions.values(topic, asked), predictions.tab(topic, asked)), **ASKED}
+        query = {
+            **link(topic, predictions.values(topic, asked), predictions.tab(topic, asked)),
+            **predictions.ASK,
+        }
         yield Entry("prediction", plain(predictions.question(topic, asked)), page, query, asked.id)
     for kind, claims in (("claim", said.claims), ("erratum", said.errata)):
         for claim in claims:

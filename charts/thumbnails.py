@@ -4,7 +4,7 @@ Nothing here imports a page before its thumbnail is asked for: the landing page 
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import import_module
 
 import altair as alt
@@ -123,12 +123,6 @@ class _Builder:
 
 
 _BUILDERS = {name: _Builder(name) for name in _DRAWINGS}
-
-
-@cache
-def thumbnail(name: str) -> Figure:
-    """Return a page's default figure in miniature."""
-    return miniature(topic_of(name))
 
 
 @lru_cache(maxsize=16)

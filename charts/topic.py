@@ -539,8 +539,13 @@ def words(values: Values, name: str) -> tuple[str, ...]:
 
 _RESERVED = ("scenario", "tab")  # parameters of a link beside the knobs
 
+LEARNING = (
+    "predict",
+    "progress",
+)  # parameters with which a page asks before it shows, and holds what was answered
+
 # Parameters of Streamlit, of ours on every page, and of links that pass through other sites.
-_FOREIGN = ("embed", "embed_options", "hide", "figure", "predict", "progress", "fbclid", "gclid")
+_FOREIGN = ("embed", "embed_options", "hide", "figure", *LEARNING, "fbclid", "gclid")
 
 
 def foreign(parameter: str) -> bool:

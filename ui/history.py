@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlencode
 
 import streamlit as st
 
-from charts.topic import Topic, Values
+from charts.topic import LEARNING, Topic, Values
 from ui import hide, keyboard, viewport
 from ui.controls import Panel
 from ui.squeeze import part
@@ -14,7 +14,7 @@ from ui.squeeze import part
 # another scenario than before, the step it came from gets back its address, as the server knew it, and the new one a
 # step of its own.
 _SCRIPT = """
-const FOREIGN = ['hide', 'embed', 'embed_options', 'predict', 'progress'];
+const FOREIGN = ['hide', 'embed', 'embed_options', LEARNING];
 const isTab = (name) => name.endsWith('_tab');
 const tabOf = (params) => [...params].filter(([name]) => isTab(name));
 const placeOf = (params) => [...params].filter(([name]) => name.endsWith('_scenario')).join();
@@ -101,7 +101,9 @@ return ({ parentElement, data, setStateValue, setTriggerValue }) => {
 };
 """
 
-_component = part("history", keyboard.SCRIPT + _SCRIPT)
+_component = part(
+    "history", keyboard.SCRIPT + _SCRIPT.replace("LEARNING", ", ".join(f"'{name}'" for name in LEARNING))
+)
 
 
 def _query(topic: Topic, values: Values) -> dict[str, str | list[str]]:

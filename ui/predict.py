@@ -11,16 +11,16 @@ import streamlit as st
 
 from charts import predictions
 from charts.notes import Prediction
-from charts.topic import WHY, Link, Topic
+from charts.topic import LEARNING, WHY, Link, Topic
 from core.knobs import quote
 from ui.controls import Panel
 from ui.navigation import offered
 from ui.waiting import Waiting
 
-ON, PROGRESS = "predict", "progress"  # parameters of the address
+ON, PROGRESS = LEARNING  # parameters of the address
 _SWITCH, _KEEPER = "_predict_switch", "_predict_keeper"
 _STATE = "_predict"
-_YES = "first"
+_YES = predictions.ASK[ON]
 PAUSE = 0.5  # seconds in which a new question takes no answer
 
 

@@ -21,7 +21,6 @@ from core.streams import stream
 from core.surfaces import SURFACES
 from core.vector_activations import VECTOR_ACTIVATIONS
 from tests.charts.topics import BY_NAME, TOPICS
-from ui import predict
 
 INDEX = search.index(tuple(TOPICS))
 REGISTRIES = {
@@ -131,7 +130,14 @@ def test_fewer_pages_and_smaller_ones_have_links_that_work():
 
 
 def test_a_prediction_is_asked_before_it_is_shown():
-    assert dict(search.ASKED) == {predict.ON: predict._YES}
+    asked = [entry for entry in search.index(TOPICS) if entry.kind == "prediction"]
+    assert len(asked) == sum(len(predictions.offered(topic)) for topic in TOPICS)
+    for entry in asked:
+        assert entry.query.items() >= predictions.ASK.items()
+        topic = BY_NAME[entry.page]
+        values, _ = topic.parse({name: [v] if isinstance(v, str) else v for name, v in entry.query.items()})
+        found = predictions.matching(topic, topic.settle(values))
+        assert entry.title in [predictions.question(topic, each) for each in found]
 
 
 @pytest.mark.parametrize("way", [*search.SYMPTOMS, *search.PATH], ids=lambda way: way.says)
@@ -150,7 +156,8 @@ def test_every_way_leads_somewhere(way):
 def test_every_step_leads_to_a_view_that_asks_first(way):
     topic = BY_NAME[way.page]
     query = search.step(way, topic)
-    assert query.pop(predict.ON) == predict._YES
+    for name, value in predictions.ASK.items():
+        assert query.pop(name) == value
     values, problems = topic.parse({name: [value] for name, value in query.items()})
     assert problems == []
     assert predictions.matching(topic, topic.settle(values))

@@ -13,7 +13,7 @@ import vl_convert
 from PIL import Image
 
 from charts import theme
-from charts.thumbnails import thumbnail
+from charts.thumbnails import miniature
 from tests.charts.topics import (
     BY_NAME,
     HEX,
@@ -46,7 +46,7 @@ every_width = pytest.mark.parametrize("width", WIDE_AND_NARROW)
 def default_figures():
     """Return every figure of every default view, the thumbnails too."""
     drawn = [figure for topic in TOPICS for figure in figures(topic.view(topic.defaults()), heavy=True)]
-    return [*drawn, *(thumbnail(topic.name) for topic in TOPICS)]
+    return [*drawn, *(miniature(topic) for topic in TOPICS)]
 
 
 DEFAULTS = default_figures()
@@ -171,7 +171,7 @@ def test_every_field_exists_and_has_a_type(topic, scenario):
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_every_field_of_a_thumbnail_exists(topic):
-    figure = thumbnail(topic.name)
+    figure = miniature(topic)
     for unit in marks(figure.spec(300)):
         assert unit.fields() <= set(figure.data[unit.data].columns)
 
