@@ -30,7 +30,6 @@ MODULES = tuple(
 UNBOUNDED = {
     "charts.gallery._mask": "takes no argument",
     "charts.press.renderer": "takes no argument",
-    "charts.thumbnails.thumbnail": "takes the name of a page",
 }
 
 # Larger than what else is kept, each with its reason: views hold a third of a megabyte at most, the uniforms of one
