@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
+from charts import compose, theme
 from charts.activation_choice import CHOICE_KNOBS, choice_blocks, choice_knobs
 from charts.activation_code import programs
 from charts.activation_compare import COMPARE_KNOBS, compare_blocks, compare_knobs
@@ -316,17 +316,13 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
             .mark_text(align="left", baseline="bottom", clip=False, fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text="title:N", color=theme.ink("ink")),
         ]
-        return (
-            alt.layer(alt.layer(*layers), alt.layer(*names))
-            .resolve_scale(y="independent")
-            .properties(width=inner, height=tall, name=name)
-        )
+        both = compose.layer(*layers), compose.layer(*names)
+        return compose.layer(*both, resolve={"y": "independent"}, width=inner, height=tall, name=name)
 
     panels = [panel(name) for name in columns]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    spec = once(
-        assemble(both.resolve_scale(color="shared", strokeDash="shared").add_params(cursor), theme.config())
-    )
+    join = compose.below if narrow else compose.beside
+    both = join(*panels, resolve={"color": "shared", "strokeDash": "shared"})
+    spec = once(assemble(both, theme.config(), [compose.parameter(cursor)]))
     # Written out: Altair warns of a selection that two views share, which is what links them. It acts only with a key
     # held, as a plain wheel scrolls the page, and so does a finger on a phone.
     zoom = {

@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.batchnorm_backward import BACKWARD_KNOBS, backward_blocks, identity_blocks
 from charts.batchnorm_code import programs
 from charts.batchnorm_evaluation import EVALUATION_KNOBS, evaluation_blocks
@@ -235,7 +235,7 @@ def _spec(width: int) -> Spec:
             ends(name, x),
             heading(name),
         ]
-        return alt.layer(*layers).properties(width=size, height=tall, name=name)
+        return compose.layer(*layers, width=size, height=tall, name=name)
 
     mean = statistic("mean", above, left)
     variance = statistic("var", step if narrow else above, right)
@@ -243,7 +243,7 @@ def _spec(width: int) -> Spec:
     base = alt.Chart(named("stream"))
     out = alt.Y("train_output:Q", title=None, scale=alt.Scale(zero=False))
     reach = alt.Chart(named("reach")).mark_point(opacity=0).encode(y=alt.Y("y:Q"))
-    output = alt.layer(
+    output = compose.layer(
         reach.encode(x=step),
         base.mark_line(interpolate="step-before", strokeDash=[6, 4], strokeWidth=1.3).encode(
             x=step, y=alt.Y("true_output:Q"), color=theme.ink("ink")
@@ -260,10 +260,13 @@ def _spec(width: int) -> Spec:
         ),
         ends("output", step),
         heading("output"),
-    ).properties(width=left, height=tall, name="output")
+        width=left,
+        height=tall,
+        name="output",
+    )
 
     count = alt.X("count:Q", title="batches", axis=alt.Axis(grid=False, tickCount=3, offset=_CLEAR))
-    margin = alt.layer(
+    margin = compose.layer(
         alt.Chart(named("span")).mark_point(opacity=0).encode(y=alt.Y("y:Q")),
         alt.Chart(named("margin"))
         .mark_bar(opacity=0.7, orient="horizontal")
@@ -283,15 +286,22 @@ def _spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(y=alt.Y("y:Q"), x=alt.value(right), text="label:N", color=theme.color()),
         heading("margin"),
-    ).properties(width=right, height=tall, name="margin")
+        width=right,
+        height=tall,
+        name="margin",
+    )
 
+    shared = {"color": "shared"}
     if narrow:
-        grid: Panel = alt.vconcat(mean, output, margin, variance, spacing=24)
+        grid = compose.below(mean, output, margin, variance, spacing=24, resolve=shared)
     else:
-        grid = alt.hconcat(
-            alt.vconcat(mean, output, spacing=20), alt.vconcat(variance, margin, spacing=20), spacing=36
+        grid = compose.beside(
+            compose.below(mean, output, spacing=20),
+            compose.below(variance, margin, spacing=20),
+            spacing=36,
+            resolve=shared,
         )
-    return once(assemble(grid.resolve_scale(color="shared"), theme.config()))
+    return once(assemble(grid, theme.config()))
 
 
 def experiment(values: Values) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
+from charts import compose, theme
 from charts.dropout_code import programs
 from charts.dropout_convergence import convergence_blocks, draw_layer, inputs_text
 from charts.dropout_depth import DEPTH_KNOBS, depth_blocks, depth_knobs
@@ -241,11 +241,14 @@ def _spec(width: int) -> Spec:
         .encode(x=alt.value(0), y=alt.Y("base:Q"), text="text:N", color=theme.ink("muted"))
     )
     reach = layer("reach").mark_point(opacity=0).encode(x=x)
-    chart = alt.layer(
-        reach, band, ground, bars, evaluated, normal, ghost, mean, rule, name, called, verdict, heading
-    ).properties(width=inner, height=620 if narrow else 430, name="rows")
+    chart = compose.layer(
+        *(reach, band, ground, bars, evaluated, normal, ghost, mean, rule, name, called, verdict, heading),
+        width=inner,
+        height=620 if narrow else 430,
+        name="rows",
+    )
     if not narrow:
-        chart = chart.properties(padding={"left": 5, "right": 5, "top": 5, "bottom": 20})
+        chart["padding"] = {"left": 5, "right": 5, "top": 5, "bottom": 20}
     return once(assemble(chart, theme.config()))
 
 

@@ -263,10 +263,22 @@ def named(data: str) -> alt.NamedData:
     return alt.NamedData(name=data)
 
 
-def assemble(chart: alt.TopLevelMixin, config: Mapping[str, object]) -> Spec:
-    """Turn an Altair chart over named data into a plain dictionary with the theme's sizes."""
-    spec: Spec = chart.to_dict(validate=True)
+def assemble(
+    chart: alt.TopLevelMixin | Spec, config: Mapping[str, object], params: Sequence[Spec] = ()
+) -> Spec:
+    """Turn a chart over named data into a plain dictionary with the theme's sizes.
+
+    Args:
+        chart: of Altair, or put together by ``charts.compose``.
+        config: the theme's.
+        params: parameters of the whole, as ``charts.compose.parameter`` writes them.
+    """
+    spec: Spec = (
+        {**chart, "$schema": alt.SCHEMA_URL} if isinstance(chart, dict) else chart.to_dict(validate=True)
+    )
     spec.pop("datasets", None)
+    if params:
+        spec["params"] = [*spec.get("params", ()), *params]
     spec["autosize"] = {"type": "pad"}
     spec["config"] = {**config}
     return spec

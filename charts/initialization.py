@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import described
 from charts.describe import own as own_knob
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
@@ -318,11 +318,12 @@ def _spec(width: int, window: str) -> Spec:
                 ).encode(x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text="label:N", color=color)
                 for filled, color in ((False, theme.ink("paper")), (True, theme.ink("muted")))
             ]
-        return alt.layer(*layers).properties(width=inner, height=tall, name=name)
+        return compose.layer(*layers, width=inner, height=tall, name=name)
 
     panels = [panel("signal"), panel("gradient")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return once(assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config()))
+    join = compose.below if narrow else compose.beside
+    both = join(*panels, resolve={"color": "shared", "strokeDash": "shared"})
+    return once(assemble(both, theme.config()))
 
 
 @keep(entries=4)

@@ -6,8 +6,8 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
-from charts.figure import NARROW, Figure, Panel, Spec, assemble, named, rows
+from charts import compose, theme
+from charts.figure import NARROW, Figure, Spec, assemble, named, rows
 from charts.once import once
 from charts.optimizers_base import BOWL, KNOBS, Method, complete, methods, surface_settings
 from charts.search import Query, link
@@ -185,8 +185,11 @@ def _spec(width: int) -> Spec:
         .mark_point(size=130, strokeWidth=2)
         .encode(x=x, y=y, color=theme.ink("ink"), shape=alt.Shape("shape:N", scale=None), angle=alt.value(0))
     )
-    valley = alt.layer(hill, floors, rings, ellipse, paths, dots, halo, words, start, ends).properties(
-        width=left, height=tall, name="valley"
+    valley = compose.layer(
+        *(hill, floors, rings, ellipse, paths, dots, halo, words, start, ends),
+        width=left,
+        height=tall,
+        name="valley",
     )
 
     row = alt.Y(
@@ -221,20 +224,13 @@ def _spec(width: int) -> Spec:
         .mark_text(align="left", baseline="middle", fontSize=theme.TEXT_SIZE + 1, fontWeight=600, dx=6)
         .encode(x=steps, y=row, text="label:N", color=theme.color())
     )
-    table = alt.layer(bars, before, names, counts).properties(
-        width=right, height=4 * 56 if narrow else tall - 46, name="steps"
+    table = compose.layer(
+        *(bars, before, names, counts), width=right, height=4 * 56 if narrow else tall - 46, name="steps"
     )
-    both: Panel = (
-        alt.vconcat(valley, table, spacing=_GAP) if narrow else alt.hconcat(valley, table, spacing=44)
-    )
-    return once(
-        assemble(
-            both.resolve_scale(
-                color="shared", strokeDash="shared", x="independent", y="independent"
-            ).add_params(turn),
-            theme.config(),
-        )
-    )
+    join, gap = (compose.below, _GAP) if narrow else (compose.beside, 44)
+    resolve = {"color": "shared", "strokeDash": "shared", "x": "independent", "y": "independent"}
+    both = join(valley, table, spacing=gap, resolve=resolve)
+    return once(assemble(both, theme.config(), [compose.parameter(turn)]))
 
 
 @lru_cache(maxsize=1)

@@ -9,8 +9,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from charts import compose, raster, theme
 from charts import optimizers_labels as labels
-from charts import raster, theme
 from charts.figure import NARROW, WIDE, Figure, Part, Spec, assemble, columns, named, rows, spread
 from charts.once import once
 from charts.optimizers_anatomy import rule_as_set
@@ -402,17 +402,14 @@ def _spec(width: int) -> Spec:
             x=alt.X("u:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False)),
             y=alt.Y("v:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False)),
         )
-        .add_params(pick)
+        .properties(name="clicks")
     )
-    drawn = alt.layer(
+    drawn = compose.layer(
         *(picture, lines, ghost, path, dots, start),
         *(gradient, gradient_tip, move, move_tip, now, *points, *point_names, *names, *conditions),
     )
-    surface = (
-        alt.layer(drawn, click)
-        .resolve_scale(x="independent", y="independent")
-        .properties(width=left, height=tall, name="surface")
-    )
+    apart = {"x": "independent", "y": "independent"}
+    surface = compose.layer(drawn, click, resolve=apart, width=left, height=tall, name="surface")
 
     first_step = alt.X(
         "step:Q",
@@ -469,12 +466,12 @@ def _spec(width: int) -> Spec:
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink"))
     )
-    loss = alt.layer(curve_ghost, curve, exact, marker, ends, heading).properties(
-        width=right, height=tall, name="loss"
+    loss = compose.layer(
+        *(curve_ghost, curve, exact, marker, ends, heading), width=right, height=tall, name="loss"
     )
-    panels = [surface, loss]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return once(assemble(both.resolve_scale(color="shared").add_params(scrub), theme.config()))
+    join = compose.below if narrow else compose.beside
+    params = [compose.parameter(pick, "clicks"), compose.parameter(scrub)]
+    return once(assemble(join(surface, loss, resolve={"color": "shared"}), theme.config(), params))
 
 
 # The run

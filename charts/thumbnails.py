@@ -9,7 +9,7 @@ from importlib import import_module
 
 import altair as alt
 
-from charts import theme
+from charts import compose, theme
 from charts.addresses import PAGES
 from charts.figure import Figure, Panel, Spec, assemble, named
 from charts.topic import Topic
@@ -59,7 +59,7 @@ def _batchnorm() -> Panel:
     base = alt.Chart(named("stream")).encode(x=_bare(alt.X, "step"))
     # Constant colors need one layer that carries the palette.
     palette = alt.Chart(named("ends")).mark_point(opacity=0).encode(color=theme.color())
-    return alt.layer(
+    return compose.layer(
         palette,
         base.mark_line(strokeDash=[6, 4], strokeWidth=1.2).encode(
             y=_bare(alt.Y, "true_output"), color=theme.ink("ink")
@@ -77,7 +77,7 @@ def _dropout() -> Panel:
     y = _bare(alt.Y, "base", domain=[dropout.BOTTOM, dropout.TOP])
     training = alt.Chart(named("training")).mark_rect(opacity=0.62)
     rules = alt.Chart(named("rules")).mark_rule(strokeWidth=2.4)
-    return alt.layer(
+    return compose.layer(
         training.encode(x=_bare(alt.X, "low"), x2="high:Q", y=y, y2="top:Q", color=theme.color()),
         rules.encode(x=_bare(alt.X, "x"), y=y, y2="top:Q", color=theme.ink("blue")),
     )
@@ -99,7 +99,7 @@ def _optimizers() -> Panel:
             color=theme.color(),
         )
     )
-    return alt.layer(picture, paths)
+    return compose.layer(picture, paths)
 
 
 _DRAWINGS: Mapping[str, tuple[Callable[[], Panel], tuple[str, ...]]] = {
@@ -119,7 +119,8 @@ class _Builder:
 
     @lru_cache(maxsize=64)  # noqa: B019 - one builder per page, kept for good; a width per window
     def __call__(self, width: int) -> Spec:
-        return assemble(_DRAWINGS[self.name][0]().properties(width=width, height=_HEIGHT), theme.config())
+        drawn = compose.layer(_DRAWINGS[self.name][0](), width=width, height=_HEIGHT)
+        return assemble(drawn, theme.config())
 
 
 _BUILDERS = {name: _Builder(name) for name in _DRAWINGS}
