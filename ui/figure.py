@@ -42,6 +42,13 @@ def _spec(build: Callable[[int], Spec], width: int) -> Spec:
     return build(width)
 
 
+def prepare(figure: Figure, width: int) -> None:
+    """Do what can be done for a figure before anybody sees it."""
+    _spec(figure.build, width)
+    for frame in figure.data.values():
+        table(frame)
+
+
 def draw(
     figure: Figure,
     width: int,

@@ -33,6 +33,9 @@ from ui.warn import warn
 # Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
 # in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
 HEAD_START = 0.12
+# The same for the first page of a visit: the browser has yet to fetch what draws a figure, and fetches in the order in
+# which it is asked.
+FIRST_START = 0.4
 _SHOWN = "_shown"  # values that the last run drew
 # Above the derivation. A heading has a link of its own; without anything to tab to before the formulas, the browser
 # looks through all their parts for it at every change (React Aria's tab panels do).
@@ -86,7 +89,9 @@ def show(topic: Topic) -> None:
         if main.play:
             playback.draw()
     shown, st.session_state[_SHOWN] = st.session_state.get(_SHOWN), panel.values
-    if not panel.entered and shown != panel.values:
+    if shown is None:
+        rest(FIRST_START)
+    elif not panel.entered and shown != panel.values:
         rest(HEAD_START)
     with said:
         _say(topic, panel, view, words, lesson)

@@ -8,6 +8,7 @@ from ui import controls, page, predict
 @pytest.fixture(autouse=True)
 def _no_head_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page, "HEAD_START", 0.0)
+    monkeypatch.setattr(page, "FIRST_START", 0.0)
 
 
 @pytest.fixture(autouse=True)
