@@ -4,6 +4,7 @@ A browser that asks for a page first fetches Streamlit's own scripts, more than 
 without a detour, and while they are on their way what the page needs is imported and its default figure prepared.
 """
 
+import asyncio
 import inspect
 import logging
 import mimetypes
@@ -16,12 +17,15 @@ from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from charts.addresses import page_of
 
 _ASSETS = Path(st.__file__).parent / "static"
 _YEAR = 365 * 24 * 60 * 60
+_STATUS = 64  # bytes; a message that is longer says more than whether a script runs
+MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _LOG = logging.getLogger(__name__)
 
 
@@ -89,7 +93,70 @@ class Ahead:
         await self._app(scope, receive, send)
 
 
-MIDDLEWARE = (Middleware(Assets), Middleware(Ahead))
+class Calm:
+    """Tells the browser that a script runs only when it has run for a moment.
+
+    The browser draws every element anew for that message, and again for the one that the script has ended; a figure
+    that follows a slider would wait for the first. What a short run has to say is said at its end, both at once.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on, what says that a script runs later."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        held: list[Message] = []
+        turn = 0  # counts what is said of running, so that a moment that has passed knows whether it still matters
+        told: bool | None = None
+        waits: asyncio.Task[None] | None = None
+
+        async def release() -> None:
+            nonlocal told
+            while held:
+                told = True
+                await send(held.pop(0))
+
+        async def later(mine: int) -> None:
+            await asyncio.sleep(MOMENT)
+            if mine == turn:
+                await release()
+
+        async def sending(message: Message) -> None:
+            nonlocal turn, told, waits
+            runs = _runs(message)
+            if runs is None:
+                await send(message)
+                return
+            turn += 1
+            if runs:
+                held.append(message)
+                waits = asyncio.create_task(later(turn))
+            elif held or told is not False:
+                await release()
+                told = False
+                await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            turn += 1
+
+
+def _runs(message: Message) -> bool | None:
+    """Return whether a message says that a script runs, or runs no more; None if it says neither."""
+    data = message.get("bytes")
+    if message["type"] != "websocket.send" or data is None or len(data) > _STATUS:
+        return None
+    said = ForwardMsg.FromString(data)
+    if said.WhichOneof("type") != "session_status_changed":
+        return None
+    return bool(said.session_status_changed.script_is_running)
+
+
+MIDDLEWARE = (Middleware(Assets), Middleware(Ahead), Middleware(Calm))
 
 
 @asynccontextmanager

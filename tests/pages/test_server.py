@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.web.server.app_discovery import discover_asgi_app
 
 from charts.addresses import ALIASES, PAGES
@@ -188,3 +189,73 @@ def test_imported_it_is_the_server_and_draws_nothing(monkeypatch: pytest.MonkeyP
     assert isinstance(app, st.App)
     assert app._resolve_script_path() == ROOT / "app.py"
     monkeypatch.delitem(sys.modules, "app")
+
+
+# What the browser is told of a run
+
+
+def status(runs: bool) -> dict:
+    message = ForwardMsg()
+    message.session_status_changed.script_is_running = runs
+    return {"type": "websocket.send", "bytes": message.SerializeToString()}
+
+
+def element(text: str) -> dict:
+    message = ForwardMsg()
+    message.delta.new_element.markdown.body = text
+    return {"type": "websocket.send", "bytes": message.SerializeToString()}
+
+
+RUNS, RESTS, WORDS = status(True), status(False), element("words")
+CLOSE = {"type": "websocket.close", "code": 1000}
+
+
+def told(*steps: dict | float) -> list[dict]:
+    """Return what a browser gets of messages and of seconds between them."""
+    got: list[dict] = []
+
+    async def app(_scope, _receive, send) -> None:
+        for step in steps:
+            if isinstance(step, dict):
+                await send(step)
+            else:
+                await asyncio.sleep(step)
+
+    async def send(message: dict) -> None:
+        got.append(message)
+
+    asyncio.run(server.Calm(app)({"type": "websocket"}, None, send))
+    return got
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [
+        ((RESTS, WORDS), (RESTS, WORDS)),
+        # A short run is told of at its end, so that whatever a browser thought before, it rests then.
+        ((RUNS, WORDS, RESTS), (WORDS, RUNS, RESTS)),
+        ((RUNS, WORDS, 0.2, WORDS, RESTS), (WORDS, RUNS, WORDS, RESTS)),
+        ((RUNS, RESTS, RUNS, WORDS, RESTS), (RUNS, RESTS, WORDS, RUNS, RESTS)),
+        # What it knows is not said again: it would draw everything anew for that.
+        ((RESTS, RESTS, WORDS, RESTS), (RESTS, WORDS)),
+        ((RESTS, RUNS, 0.2, RESTS, RESTS), (RESTS, RUNS, RESTS)),
+        # One run follows another before the browser has heard of the first.
+        ((RUNS, RUNS, WORDS, 0.2, RESTS), (WORDS, RUNS, RUNS, RESTS)),
+        ((RUNS, 0.03, RESTS, RUNS, 0.03, WORDS, 0.2, RESTS), (RUNS, RESTS, WORDS, RUNS, RESTS)),
+        ((RUNS, WORDS, CLOSE), (WORDS, CLOSE)),
+    ],
+)
+def test_a_short_run_is_told_of_at_its_end(monkeypatch: pytest.MonkeyPatch, steps, wanted) -> None:
+    monkeypatch.setattr(server, "MOMENT", 0.05)
+    assert told(*steps) == list(wanted)
+
+
+def test_what_is_long_or_text_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "ForwardMsg", None)  # whoever reads it fails
+    large = element("x" * 100)
+    text = {"type": "websocket.send", "text": "hello"}
+    assert told(large, text, CLOSE) == [large, text, CLOSE]
+
+
+def test_requests_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(server.Calm(_elsewhere), "/") == ELSEWHERE
