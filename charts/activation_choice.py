@@ -7,7 +7,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows
 from charts.topic import Block, Link, Values
 from core.activations import ACTIVATIONS
@@ -364,7 +364,7 @@ def _spec(width: int) -> Spec:
         .mark_text(align="left", baseline="middle", dx=6, fontSize=size + 1, fontWeight=600)
         .encode(x=x, y=y, text="label:N", color=theme.color()),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=240), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=240), theme.config())
 
 
 # Where the columns of the line stand, on a wide screen and on a phone, and how much of it a letter takes.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import defaults, described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Action, Block, Values, real, whole, word, words
@@ -206,11 +206,11 @@ def _differences_spec(width: int) -> Spec:
                 .mark_text(align="left", dx=9, dy=14, fontSize=theme.SMALL_SIZE)
                 .encode(x=alt.value(inner), y=y, text="note:N", color=theme.color())
             )
-        return alt.layer(*layers).properties(width=inner, height=270 if narrow else 340, name=name)
+        return compose.layer(*layers, width=inner, height=270 if narrow else 340, name=name)
 
     panels = [panel("signed"), panel("size")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared", "strokeDash": "shared"}), theme.config())
 
 
 def _gap(a: str, b: str, z: Array, chosen: Chosen) -> Array:
@@ -404,7 +404,7 @@ def _float32_spec(width: int) -> Spec:
     inner = strip if narrow else round((width - 345) / 2)
     x = _plain_x("z")
     row = alt.Y("name:N", axis=None, sort=None)
-    overflow = alt.layer(
+    overflow = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x),
         alt.Chart(named("overflow"))
         .mark_rule(strokeWidth=0.6)
@@ -416,7 +416,10 @@ def _float32_spec(width: int) -> Spec:
         .mark_text(align="left", dx=9, limit=155, fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(strip), y=row, text="label:N", color=theme.color()),
         _titles("overflow"),
-    ).properties(width=strip, height=150, name="overflow")
+        width=strip,
+        height=150,
+        name="overflow",
+    )
 
     def panel(name: str) -> Panel:
         scale = alt.Scale(type="log", nice=False)
@@ -425,7 +428,7 @@ def _float32_spec(width: int) -> Spec:
             axis=alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
         )  # fmt: skip
         half = alt.Y("half:Q", title=None, scale=scale)
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y),
             alt.Chart(named("rounding"))
             .mark_rule(strokeDash=[5, 4], strokeWidth=1)
@@ -437,14 +440,15 @@ def _float32_spec(width: int) -> Spec:
             .mark_text(align="left", dx=9, fontSize=theme.SMALL_SIZE)
             .encode(x=alt.value(inner), y=half, text="label:N", color=theme.ink("muted")),
             _titles(name),
-        ).properties(width=inner, height=230, name=name)
+            width=inner,
+            height=230,
+            name=name,
+        )
 
     panels = [panel("naive"), panel("own")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    whole_chart = alt.vconcat(overflow, both).resolve_scale(
-        color="shared", strokeDash="shared", x="independent"
-    )
-    return assemble(whole_chart, theme.config())
+    join = compose.below if narrow else compose.beside
+    resolve = {"color": "shared", "strokeDash": "shared", "x": "independent"}
+    return assemble(compose.below(overflow, join(*panels), resolve=resolve), theme.config())
 
 
 class Float32Run(NamedTuple):
@@ -597,7 +601,7 @@ def _maxout_spec(width: int) -> Spec:
     inner = width - (170 if narrow else 200)
     x = _plain_x("z")
     y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False, nice=False, padding=8))
-    upper = alt.layer(
+    upper = compose.layer(
         alt.Chart(named("target"))
         .mark_line(strokeWidth=6, opacity=0.35)
         .encode(x=_plain_x(""), y=y, color=theme.ink("muted")),
@@ -612,9 +616,12 @@ def _maxout_spec(width: int) -> Spec:
         .encode(x=x, y=y, color=theme.ink("ink"), opacity=theme.SHOWN),
         _ends("ends", inner, y),
         _titles("value"),
-    ).properties(width=inner, height=290 if narrow else 320, name="value")
+        width=inner,
+        height=290 if narrow else 320,
+        name="value",
+    )
     density = alt.Y("density:Q", axis=None, stack=None, scale=alt.Scale(range=[110, 40], nice=False))
-    lower = alt.layer(
+    lower = compose.layer(
         alt.Chart(named("density"))
         .mark_area(opacity=0.3)
         .encode(x=x, y=density, detail="piece:N", color=theme.color()),
@@ -631,8 +638,11 @@ def _maxout_spec(width: int) -> Spec:
         .mark_text(baseline="bottom", dy=-3, fontSize=theme.SMALL_SIZE)
         .encode(x=alt.X("label_z:Q", title="z"), y=alt.value(0), text="label:N", color=theme.ink("ink")),
         _titles_at("winner", -18),
-    ).properties(width=inner, height=110, name="winner")
-    return assemble(alt.vconcat(upper, lower).resolve_scale(color="shared"), theme.config())
+        width=inner,
+        height=110,
+        name="winner",
+    )
+    return assemble(compose.below(upper, lower, resolve={"color": "shared"}), theme.config())
 
 
 def _titles_at(name: str, y: int) -> Panel:
@@ -817,7 +827,7 @@ def _softmax_spec(width: int) -> Spec:
     )  # fmt: skip
     scale = alt.Scale(domain=[0, 1])
     y = alt.Y("p:Q", title=None, scale=scale)
-    left = alt.layer(
+    left = compose.layer(
         alt.Chart(named("now"))
         .mark_rule(strokeWidth=1, strokeDash=[3, 3])
         .encode(x=x, color=theme.ink("muted")),
@@ -832,7 +842,10 @@ def _softmax_spec(width: int) -> Spec:
         .encode(x=x, y=y, color=theme.color()),
         _ends("ends", inner, y),
         _titles("probability"),
-    ).properties(width=inner, height=tall, name="probability")
+        width=inner,
+        height=tall,
+        name="probability",
+    )
     column = alt.X(
         "j:N", title=None, sort=None, scale=alt.Scale(paddingInner=0.04),
         axis=alt.Axis(labelAngle=0, labelPadding=6, domain=False, ticks=False, labelFontSize=theme.TEXT_SIZE),
@@ -842,7 +855,7 @@ def _softmax_spec(width: int) -> Spec:
         axis=alt.Axis(domain=False, ticks=False, labelFontSize=theme.TEXT_SIZE, labelPadding=6),
     )  # fmt: skip
     cells = alt.Chart(named("jacobian"))
-    right = alt.layer(
+    right = compose.layer(
         cells.mark_rect().encode(
             x=column, y=line, color=theme.color(), opacity=alt.Opacity("strength:Q", scale=None, legend=None)
         ),
@@ -850,12 +863,13 @@ def _softmax_spec(width: int) -> Spec:
             x=column, y=line, text="label:N", color=theme.ink("ink")
         ),
         _titles("jacobian"),
-    ).properties(width=square, height=tall, name="jacobian")
-    both = alt.vconcat(left, right, spacing=44) if narrow else alt.hconcat(left, right, spacing=30)
-    return assemble(
-        both.resolve_scale(color="shared", x="independent", y="independent", opacity="independent"),
-        theme.config(),
+        width=square,
+        height=tall,
+        name="jacobian",
     )
+    join, gap = (compose.below, 44) if narrow else (compose.beside, 30)
+    resolve = {"color": "shared", "x": "independent", "y": "independent", "opacity": "independent"}
+    return assemble(join(left, right, spacing=gap, resolve=resolve), theme.config())
 
 
 @keep(entries=1)
@@ -998,11 +1012,11 @@ def _swiglu_spec(width: int) -> Spec:
             _ends(f"{name}_ends", inner, y),
             _titles(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=270 if narrow else 340, name=name)
+        return compose.layer(*layers, width=inner, height=270 if narrow else 340, name=name)
 
     panels = [panel("value"), panel("slope")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared"}), theme.config())
 
 
 def _pairs(a: Array, b: float) -> Array:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Block, Link
 from core.activations import ACTIVATIONS
@@ -69,7 +69,7 @@ def _spec(width: int) -> Spec:
             .mark_text(align="left", baseline="bottom", dx=10, fontSize=theme.SMALL_SIZE)
             .encode(x=alt.value(inner), y=y, text="note:N", color=theme.ink("muted"))
         )
-    return assemble(alt.layer(*layers).properties(width=inner, height=360), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=360), theme.config())
 
 
 def _shares(f_of: Array, weights: Array, low: float, high: float) -> Array:
@@ -248,7 +248,7 @@ def _chain_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE, limit=130)
         .encode(x=x, y=alt.Y("typical:Q"), text="label:N", color=theme.color()),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=300), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=300), theme.config())
 
 
 def _chain_part(chain: SlopeChain) -> Part | None:

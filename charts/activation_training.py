@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.describe import defaults, described, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.raster import two_class_image
@@ -198,7 +198,7 @@ def _run_spec(width: int) -> Spec:
         )
 
     def panel(name: str, lines: list[Panel], y: alt.Y) -> Panel:
-        return alt.layer(
+        return compose.layer(
             *lines,
             stop.mark_rule(strokeWidth=1.2).encode(x=x, color=theme.ink("bad"), opacity=theme.SHOWN),
             alt.Chart(named(f"{name}_ends"))
@@ -207,7 +207,10 @@ def _run_spec(width: int) -> Spec:
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     lowest = _REVIVED - 2 * _LANE
     share = alt.Y(
@@ -247,8 +250,8 @@ def _run_spec(width: int) -> Spec:
         said(True),
     ]
     panels = [panel("dead", left, share), panel("descent", right, loss)]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared"}), theme.config())
 
 
 def _run_figure(run: Training, setting: str) -> Figure:
@@ -460,7 +463,7 @@ def _sweep_spec(width: int) -> Spec:
                 x=x, y=alt.value(2), text="label:N", color=theme.ink("muted"), opacity=theme.SHOWN
             )
         ]
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("diverged"))
             .mark_rect(opacity=0.14)
             .encode(x=x, x2="high:Q", color=theme.ink("bad")),
@@ -489,11 +492,14 @@ def _sweep_spec(width: int) -> Spec:
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=240, name=name)
+            width=inner,
+            height=240,
+            name=name,
+        )
 
     panels = [panel("dead"), panel("loss")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared"}), theme.config())
 
 
 @keep(entries=16)
@@ -781,7 +787,7 @@ def _side_by_side_spec(width: int, panels: int) -> Spec:
     )
     curves = alt.Chart(named("curves"))
     moment = alt.Chart(named("moments")).transform_filter(present)
-    loss = alt.layer(
+    loss = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y, color=theme.ink("muted")),
         alt.Chart(named("chance"))
         .mark_rule(strokeDash=[5, 4], strokeWidth=1)
@@ -809,12 +815,15 @@ def _side_by_side_spec(width: int, panels: int) -> Spec:
         moment.mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE).encode(
             x=alt.value(0), y=alt.value(-8), text="label:N", color=theme.ink("ink")
         ),
-    ).properties(width=left, height=tall, name="loss")
+        width=left,
+        height=tall,
+        name="loss",
+    )
 
     def square(panel: int) -> Panel:
         plane = alt.Scale(domain=[-_WINDOW, _WINDOW], nice=False, zero=False)
         pictures = alt.Chart(named("pictures")).transform_filter(f"datum.panel == {panel}")
-        return alt.layer(
+        return compose.layer(
             # All pictures of a panel lie on one another and one is seen: another one is there at once, without a blink.
             pictures.mark_image(aspect=False).encode(
                 x=alt.value(0),
@@ -838,22 +847,23 @@ def _side_by_side_spec(width: int, panels: int) -> Spec:
             pictures.transform_filter(present)
             .mark_text(align="left", baseline="bottom", fontSize=theme.SMALL_SIZE + 0.5, limit=side + 10)
             .encode(x=alt.value(0), y=alt.value(-5), text="label:N", color=theme.color()),
-        ).properties(width=side, height=side, name=f"panel{panel}")
+            width=side,
+            height=side,
+            name=f"panel{panel}",
+        )
 
     squares: Panel
     if panels == 1:
         squares = square(0)
     elif panels == 2:
-        squares = (
-            alt.hconcat(square(0), square(1), spacing=gap)
-            if narrow
-            else alt.vconcat(square(0), square(1), spacing=20)
-        )
+        stack, apart = (compose.beside, gap) if narrow else (compose.below, 20)
+        squares = stack(square(0), square(1), spacing=apart)
     else:
-        upper, lower = (alt.hconcat(square(k), square(k + 1), spacing=gap) for k in (0, 2))
-        squares = alt.vconcat(upper, lower, spacing=20)
-    both = alt.vconcat(loss, squares) if narrow else alt.hconcat(loss, squares)
-    return assemble(both.resolve_scale(color="shared", shape="shared").add_params(epoch), theme.config())
+        upper, lower = (compose.beside(square(k), square(k + 1), spacing=gap) for k in (0, 2))
+        squares = compose.below(upper, lower, spacing=20)
+    join = compose.below if narrow else compose.beside
+    both = join(loss, squares, resolve={"color": "shared", "shape": "shared"})
+    return assemble(both, theme.config(), [compose.parameter(epoch)])
 
 
 def _until(epochs: Sequence[int]) -> Array:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.batchnorm_algebra import (
@@ -220,7 +220,7 @@ def _terms_spec(width: int) -> Spec:
             .mark_text(align="right", baseline="middle", fontSize=theme.SMALL_SIZE)
             .encode(x=alt.value(-4), y=alt.value(down), text=alt.TextValue(text), color=theme.ink("muted"))
         )
-    bars = alt.layer(*layers).properties(width=left, height=tall, name="bars")
+    bars = compose.layer(*layers, width=left, height=tall, name="bars")
 
     normal = alt.X(
         "normal:Q",
@@ -231,7 +231,7 @@ def _terms_spec(width: int) -> Spec:
     value = alt.Y("dy:Q", title=None, scale=alt.Scale(padding=10), axis=alt.Axis(tickCount=5))
     points = alt.Chart(named("points"))
     fit = alt.Chart(named("fit"))
-    removed = alt.layer(
+    removed = compose.layer(
         zero.encode(y=alt.Y("zero:Q")),
         fit.transform_filter("datum.line").mark_line().encode(x=normal, y=value, color=theme.color()),
         fit.transform_filter("!datum.line")
@@ -245,9 +245,12 @@ def _terms_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5, lineBreak="\n")
         .encode(x=alt.value(right), y=value, text="label:N", color=theme.color()),
         heading("removed", -28),
-    ).properties(width=right, height=tall + (0 if narrow else 40), name="removed")
-    both = alt.vconcat(bars, removed) if narrow else alt.hconcat(bars, removed, spacing=60)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+        width=right,
+        height=tall + (0 if narrow else 40),
+        name="removed",
+    )
+    join, gap = (compose.below, None) if narrow else (compose.beside, 60)
+    return assemble(join(bars, removed, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 def _quoted(value: float) -> str:
@@ -457,7 +460,7 @@ def _scale_spec(width: int) -> Spec:
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="scale:N", color=theme.ink("ink")),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=tall), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=tall), theme.config())
 
 
 def _scale_figure(found: GradientScale, sigma: float, eps: float, setting: str) -> Figure:
@@ -628,7 +631,7 @@ def _identity_spec(width: int) -> Spec:
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-64), text="error:N", color=theme.ink("ink")),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=tall), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=tall), theme.config())
 
 
 @dataclass(frozen=True)

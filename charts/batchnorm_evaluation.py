@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Values, real, whole, word
@@ -206,7 +206,7 @@ def _forgotten_spec(width: int) -> Spec:
     y = alt.Y("y:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     lines = alt.Chart(named("lines"))
     flat = alt.Chart(named("flat"))
-    chart = alt.layer(
+    chart = compose.layer(
         lines.mark_area(opacity=0.16).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=theme.color(), detail="line:N"
         ),
@@ -233,7 +233,10 @@ def _forgotten_spec(width: int) -> Spec:
         alt.Chart(named("titles"))
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="accuracy:N", color=theme.ink("ink")),
-    ).properties(width=inner, height=240 if narrow else 280, name="accuracy")
+        width=inner,
+        height=240 if narrow else 280,
+        name="accuracy",
+    )
     return assemble(chart, theme.config())
 
 
@@ -347,7 +350,7 @@ def _stored_spec(width: int) -> Spec:
     y = alt.Y("y:Q", title=None, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format="%", tickCount=5))
     curves = alt.Chart(named("curves"))
     end = alt.Chart(named("trained"))
-    history = alt.layer(
+    history = compose.layer(
         end.mark_rule(strokeDash=[5, 4], strokeWidth=1).encode(
             x=x, color=theme.ink("muted"), opacity=theme.SHOWN
         ),
@@ -366,7 +369,10 @@ def _stored_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(left), y=y, text="label:N", color=theme.color(), opacity=theme.SHOWN),
         heading("history"),
-    ).properties(width=left, height=tall, name="history")
+        width=left,
+        height=tall,
+        name="history",
+    )
 
     layer = alt.X(
         "place:Q", title="layer",
@@ -376,7 +382,7 @@ def _stored_spec(width: int) -> Spec:
 
     def units(name: str, scale: alt.Scale, axis: alt.Axis) -> Panel:
         value = alt.Y(f"{name}:Q", title=None, scale=scale, axis=axis)
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=value),
             alt.Chart(named("exact"))
             .mark_rule(strokeDash=[6, 4], strokeWidth=1.3)
@@ -390,7 +396,10 @@ def _stored_spec(width: int) -> Spec:
                 opacity=alt.condition("datum.shown", alt.value(0.8), alt.value(0)),
             ),
             heading(name),
-        ).properties(width=right, height=tall, name=name)
+            width=right,
+            height=tall,
+            name=name,
+        )
 
     mean = units("mean", alt.Scale(nice=False), alt.Axis())
     ratio = units(
@@ -399,8 +408,8 @@ def _stored_spec(width: int) -> Spec:
         alt.Axis(labelExpr=theme.POWER, gridOpacity=theme.POWER_GRID),
     )
     panels = (history, mean, ratio)
-    every: Panel = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels)
-    return assemble(every.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    return assemble(join(*panels, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 class _Offsets(NamedTuple):

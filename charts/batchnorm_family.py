@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.kept import keep
@@ -299,9 +299,10 @@ def _cells_spec(width: int) -> Spec:
         *(line(k) for k in range(4)),
         cells.mark_rect(opacity=0, cursor="pointer", tooltip=None)
         .encode(**box, color=theme.ink("ink"))
-        .add_params(hover, pick),
+        .properties(name="cells"),
     ]  # fmt: skip
-    return assemble(alt.layer(*layers).properties(width=width, height=at.height), theme.config())
+    params = [compose.parameter(each, "cells") for each in (hover, pick)]
+    return assemble(compose.layer(*layers, width=width, height=at.height), theme.config(), params)
 
 
 class _Tensor(NamedTuple):
@@ -582,7 +583,7 @@ def _invariance_spec(width: int) -> Spec:
             fontSize=theme.SMALL_SIZE,
         ).encode(x=x("xh"), y=y("yh"), text=f"{'name' if close else 'folded'}:N", color=theme.color()),
     ]
-    return assemble(alt.layer(*layers).properties(width=width, height=height), theme.config())
+    return assemble(compose.layer(*layers, width=width, height=height), theme.config())
 
 
 class _Result(NamedTuple):
@@ -718,7 +719,7 @@ def _scale_spec(width: int) -> Spec:
         height = alt.Y(f"{name}:Q", title=None, scale=scale, axis=axis)
         lines = alt.Chart(named("lines"))
         drawn = {"x": x, "y": height, "detail": alt.Detail("name:N"), "color": theme.color()}
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("extent")).mark_point(opacity=0).encode(y=height),
             lines.mark_line(interpolate="monotone", strokeWidth=1.6, opacity=0.8).encode(**drawn),
             lines.transform_filter("datum.chosen").mark_line(interpolate="monotone", strokeWidth=3.2).encode(**drawn),
@@ -734,11 +735,12 @@ def _scale_spec(width: int) -> Spec:
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=270 if narrow else 320, name=name)  # fmt: skip
+            width=inner, height=270 if narrow else 320, name=name,
+        )  # fmt: skip
 
     panels = [panel("every"), panel("unit")]
-    both = alt.vconcat(*panels, spacing=36) if narrow else alt.hconcat(*panels, spacing=30)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 36) if narrow else (compose.beside, 30)
+    return assemble(join(*panels, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 class _Scaled(NamedTuple):
@@ -929,7 +931,7 @@ def _inputs_spec(width: int) -> Spec:
         alt.X("u:Q", title=None, scale=scale, axis=axis),
         alt.Y("v:Q", title=None, scale=scale, axis=axis),
     )
-    scatter = alt.layer(
+    scatter = compose.layer(
         alt.Chart(named("extents")).transform_filter(_FIRST).mark_point(opacity=0).encode(x=x, y=y),
         alt.Chart(named("origin")).mark_rule(strokeWidth=0.8).encode(x=x, color=theme.ink("faint")),
         alt.Chart(named("origin")).mark_rule(strokeWidth=0.8).encode(y=y, color=theme.ink("faint")),
@@ -945,7 +947,8 @@ def _inputs_spec(width: int) -> Spec:
         .transform_filter(_FIRST)
         .mark_text(align="left", baseline="bottom", fontSize=theme.SMALL_SIZE)
         .encode(x=alt.value(0), y=alt.value(-7), text="note:N", color=theme.ink("muted")),
-    ).properties(width=side, height=side, name="scatter0")  # fmt: skip
+        width=side, height=side, name="scatter0",
+    )  # fmt: skip
     x = alt.X(
         "step:Q", title="step of gradient descent", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False)
     )
@@ -956,7 +959,7 @@ def _inputs_spec(width: int) -> Spec:
     sides: tuple[tuple[str, Literal["left", "right"], int, Panel], ...] = (
         ("early", "left", 2, x), ("late", "right", -2, x), ("beyond", "left", 8, alt.value(inner)),
     )  # fmt: skip
-    loss = alt.layer(
+    loss = compose.layer(
         alt.Chart(named("losses")).mark_line().encode(x=x, y=y, detail="name:N", color=theme.color()),
         alt.Chart(named("losses"))
         .mark_point(filled=True, size=theme.DOT, opacity=1)
@@ -970,20 +973,22 @@ def _inputs_spec(width: int) -> Spec:
         alt.Chart(named("titles"))
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(0), y=alt.value(-8), text="loss:N", color=theme.ink("ink")),
-    ).properties(width=inner, height=220, name="loss")
-    spec = assemble(alt.vconcat(scatter, loss, spacing=34).resolve_scale(color="shared"), theme.config())
-    # Panels that differ in a number are copied here: Altair takes a second to build and check five of them. Each has
+        width=inner,
+        height=220,
+        name="loss",
+    )
+    # Panels that differ in a number are copied here, which takes less than to let Altair write five of them. Each has
     # its own ranges, equal on both axes, or one would hide what happens in another.
-    written = json.dumps(spec["vconcat"][0])
+    written = json.dumps(scatter)
     scatters = [
         json.loads(written.replace(_FIRST, f"datum.treatment == {k}").replace("scatter0", f"scatter{k}"))
         for k in range(count)
     ]
     lines = [
-        {"hconcat": scatters[start : start + across], "spacing": 12} for start in range(0, count, across)
+        compose.beside(*scatters[start : start + across], spacing=12) for start in range(0, count, across)
     ]
-    spec["vconcat"][0] = {"vconcat": lines, "spacing": 22}
-    return spec
+    grid = compose.below(*lines, spacing=22)
+    return assemble(compose.below(grid, loss, spacing=34, resolve={"color": "shared"}), theme.config())
 
 
 @keep(entries=8)

@@ -10,7 +10,7 @@ import altair as alt
 import contourpy
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread
 from charts.raster import two_class_image
 from charts.topic import Block, Values, real, whole, word
@@ -154,9 +154,9 @@ def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
                 alt.Tooltip("lag:Q", title="from the lag", format=".3~g"),
             ],
         )
-        .add_params(pick)
+        .properties(name="clicks")
     )
-    ground = alt.layer(
+    ground = compose.layer(
         alt.Chart(named("raster"))
         .mark_image(aspect=False)
         .encode(x=x, x2="size1:Q", y=y, y2="level1:Q", url="url:N"),
@@ -174,12 +174,15 @@ def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
         ),
         cells,
         _heading("titles", "ground"),
-    ).properties(width=left, height=tall, name="ground")
+        width=left,
+        height=tall,
+        name="ground",
+    )
 
     decades = [10.0**k for k in range(round(math.log10(across[0])), math.floor(math.log10(across[1])) + 1)]
     at = alt.X(**_log("level", title, across, values=decades))  # there is no room for 2 and 5
     parts, measured = alt.Chart(named("parts")), alt.Chart(named("measured"))
-    cut = alt.layer(
+    cut = compose.layer(
         _ten_percent(),
         here.mark_rule(strokeWidth=1, opacity=0.8).encode(x=at, color=theme.ink("faint")),
         parts.mark_line(strokeWidth=1.5, clip=True).encode(
@@ -196,9 +199,13 @@ def _map_spec(width: int, across: tuple[float, float], title: str) -> Spec:
             for side, align, dx in _SIDES
         ),
         _heading("titles", "cut"),
-    ).properties(width=right, height=small, name="cut")
-    both = alt.vconcat(ground, cut, spacing=40) if narrow else alt.hconcat(ground, cut, spacing=50)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+        width=right,
+        height=small,
+        name="cut",
+    )
+    join, gap = (compose.below, 40) if narrow else (compose.beside, 50)
+    both = join(ground, cut, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config(), [compose.parameter(pick, "clicks")])
 
 
 @lru_cache(maxsize=16)
@@ -818,7 +825,7 @@ def _curves_spec(width: int) -> Spec:
     def panel(name: str) -> Panel:
         x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6, labelSeparation=4))
         base = alt.Chart(named(name))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("span")).mark_point(opacity=0).encode(y=_gap_y()),
             _ten_percent(),
             base.mark_line().encode(
@@ -832,11 +839,15 @@ def _curves_spec(width: int) -> Spec:
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
             .encode(x=alt.value(inner), y=_gap_y(), text="label:N", color=theme.color()),
             _heading("titles", name),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     panels = [panel("sizes"), panel("weights")]
-    both = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels, spacing=36)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, 36)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _curves(now: _Setting) -> list[Block]:
@@ -1003,7 +1014,7 @@ def _sorted_spec(width: int) -> Spec:
     tall, high = (220, 320) if narrow else (340, 340)
     x = alt.X(**_log("step", _LABEL_STEPS, _STEPS, tickCount=6, labelSeparation=4))
     lines = alt.Chart(named("lines"))
-    by_step = alt.layer(
+    by_step = compose.layer(
         alt.Chart(named("span")).mark_point(opacity=0).encode(y=_gap_y()),
         _ten_percent(),
         alt.Chart(named("here_now"))
@@ -1019,12 +1030,15 @@ def _sorted_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(left), y=_gap_y(), text="label:N", color=theme.color()),
         _heading("titles", "gap"),
-    ).properties(width=left, height=tall, name="by_step")
+        width=left,
+        height=tall,
+        name="by_step",
+    )
 
     at = alt.X("low:Q", title="output", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
     base = alt.Y("base:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
     labels = alt.Chart(named("labels"))
-    outputs = alt.layer(
+    outputs = compose.layer(
         alt.Chart(named("bars"))
         .mark_rect(opacity=0.5)
         .encode(x=at, x2="high:Q", y=base, y2="top:Q", color=theme.color()),
@@ -1041,9 +1055,13 @@ def _sorted_spec(width: int) -> Spec:
             align="left", baseline="bottom", dx=8, dy=-1, fontSize=theme.SMALL_SIZE + 0.5
         ).encode(x=alt.value(right), y=base, text="note:N", color=theme.ink("muted")),
         _heading("titles", "outputs"),
-    ).properties(width=right, height=high, name="outputs")
-    both = alt.vconcat(by_step, outputs, spacing=40) if narrow else alt.hconcat(by_step, outputs, spacing=36)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+        width=right,
+        height=high,
+        name="outputs",
+    )
+    join, gap = (compose.below, 40) if narrow else (compose.beside, 36)
+    both = join(by_step, outputs, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 _ORDERS = {True: ("in order", "crimson"), False: ("shuffled", "green")}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.batchnorm_network import (
@@ -240,7 +240,7 @@ def _rates_spec(width: int) -> Spec:
                     tooltip=[alt.Tooltip("note:N", title="here")],
                 ),
             ]  # fmt: skip
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y, color=theme.ink("muted")),
             alt.Chart(named("levels"))
             .mark_rule(strokeDash=[5, 4], strokeWidth=1)
@@ -288,11 +288,13 @@ def _rates_spec(width: int) -> Spec:
             .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(inner), y=y, text="label:N", color=theme.color()),
             _title(name, above=36),
-        ).properties(width=inner, height=tall, name=name)  # fmt: skip
+            width=inner, height=tall, name=name,
+        )  # fmt: skip
 
     panels = [panel(name) for name in _PANELS]
-    both = alt.vconcat(*panels, spacing=34) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 34) if narrow else (compose.beside, None)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
@@ -604,7 +606,7 @@ def _layers_spec(width: int) -> Spec:
             alt.Tooltip("layer:Q"),
             *(alt.Tooltip(f"v{k}:Q", format=".3~g", title=f"{k}%") for k in (5, 25, 50, 75, 95)),
         ]
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y, color=theme.ink("muted")),
             ticks.mark_rule(strokeWidth=1, opacity=0.35).encode(
                 x=alt.value(0), x2=alt.value(inner), y=y, color=theme.ink("faint")
@@ -622,7 +624,10 @@ def _layers_spec(width: int) -> Spec:
                 x=x, y=alt.Y("q50:Q", axis=None), color=theme.ink("ink")
             ),
             _title(name, data="moments_now").transform_filter(present),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     step = alt.X("step:Q", title="updates", scale=alt.Scale(type="log", nice=False, padding=6),
                  axis=alt.Axis(grid=False, labelExpr=theme.POWER, labelSeparation=6))  # fmt: skip
@@ -630,7 +635,7 @@ def _layers_spec(width: int) -> Spec:
         "drift:Q", title=None, scale=alt.Scale(type="log", nice=False, padding=6), axis=_log_axis(tall)
     )
     lines = alt.Chart(named("lines"))
-    drift = alt.layer(
+    drift = compose.layer(
         alt.Chart(named("window")).mark_point(opacity=0).encode(y=far, color=theme.ink("muted")),
         # Hidden, not filtered: at step 0, which a logarithmic axis has no place for, an axis without rows would warn.
         alt.Chart(named("instants"))
@@ -655,12 +660,12 @@ def _layers_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(last), y=far, text="label:N", color=theme.color()),
         _title("drift"),
-    ).properties(width=last, height=tall, name="drift")  # fmt: skip
+        width=last, height=tall, name="drift",
+    )  # fmt: skip
     panels = [column("without"), column("with"), drift]
-    all_three = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(
-        all_three.resolve_scale(color="shared", strokeDash="shared").add_params(now), theme.config()
-    )
+    join = compose.below if narrow else compose.beside
+    all_three = join(*panels, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(all_three, theme.config(), [compose.parameter(now)])
 
 
 _LINEAR = 12.0  # quantiles up to which the axis of the distributions is linear
@@ -878,7 +883,7 @@ def _smoothness_spec(width: int) -> Spec:
         mine = f"datum.panel == '{name}'"
         base = alt.Chart(named("lines")).transform_filter(mine)
         rule = alt.Chart(named("rules")).transform_filter(mine)
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach"))
             .transform_filter(mine)
             .mark_point(opacity=0)
@@ -909,11 +914,12 @@ def _smoothness_spec(width: int) -> Spec:
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
             .encode(x=alt.value(inner), y=y, text="label:N", color=theme.color()),
             _title(name),
-        ).properties(width=inner, height=tall, name=name)  # fmt: skip
+            width=inner, height=tall, name=name,
+        )  # fmt: skip
 
     panels = [panel(name) for name in _MEASURES]
-    all_three = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(all_three.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared", "strokeDash": "shared"}), theme.config())
 
 
 def _lines(found: NetworkSmoothness) -> dict[str, tuple[Array, Array, Array]]:

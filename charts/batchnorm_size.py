@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
@@ -204,11 +204,12 @@ def _one_spec(width: int) -> Spec:
         _heading("scatter"),
     ]
     panels = [
-        alt.layer(*outputs).properties(width=left, height=tall, name="outputs"),
-        alt.layer(*scatter).properties(width=right, height=tall, name="scatter"),
+        compose.layer(*outputs, width=left, height=tall, name="outputs"),
+        compose.layer(*scatter, width=right, height=tall, name="scatter"),
     ]
-    both = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 @keep(entries=8)
@@ -461,7 +462,7 @@ def _stacked_spec(width: int) -> Spec:
         _labels("ends", inner, y),
         _heading("stack"),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=300), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=300), theme.config())
 
 
 @keep(entries=64)
@@ -671,11 +672,12 @@ def _single_spec(width: int) -> Spec:
             _labels(f"{name}_ends", inner, y),
             _heading(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=240 if narrow else 300, name=name)
+        return compose.layer(*layers, width=inner, height=240 if narrow else 300, name=name)
 
     panels = [panel("variance"), panel("output")]
-    both = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 @keep(entries=8)

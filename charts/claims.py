@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows
 from charts.notes import Claim, Question, notes
 from charts.topic import Group, Link, Measured, Scenario, Topic, Values, View, Words, word
@@ -410,7 +410,7 @@ def _build(width: int) -> Spec:
             opacity=alt.Opacity("opacity:Q", **strength),
             tooltip=alt.Tooltip("said:N", title=" "),
         )
-        .add_params(pick)
+        .properties(name="clicks")
     )
     text: dict[str, Any] = {"baseline": "middle", "tooltip": None}
     counts = (
@@ -435,8 +435,8 @@ def _build(width: int) -> Spec:
         .mark_text(align="left", dx=5, **text)
         .encode(x=x(), y=y, text="total:N", color=theme.ink("muted"))
     )
-    layers = alt.layer(bars, counts, names, totals).properties(width=plot, height=alt.Step(_STEP))
-    return assemble(layers, theme.config())
+    layers = compose.layer(bars, counts, names, totals, width=plot, height={"step": _STEP})
+    return assemble(layers, theme.config(), [compose.parameter(pick, "clicks")])
 
 
 def figure(entries: Sequence[Entry], values: Values) -> Figure:

@@ -19,7 +19,8 @@ def layer(*parts: Panel, resolve: Mapping[str, str] | None = None, **properties:
     Args:
         parts: Altair charts, or what these functions return.
         resolve: by channel, whether its scale is ``shared`` or ``independent``.
-        properties: of the composition: ``width``, ``height``, ``name``, ``padding``, ``spacing``.
+        properties: of the composition: ``width``, ``height``, ``name``, ``padding``, ``spacing``; one that is None is
+            left to the theme.
     """
     return _joined("layer", parts, resolve, properties)
 
@@ -59,7 +60,7 @@ def _joined(
         # Said once for all, as Altair does.
         joined["data"] = specs[0]["data"]
         specs = [{key: value for key, value in spec.items() if key != "data"} for spec in specs]
-    joined |= {how: specs, **properties}
+    joined |= {how: specs, **{name: value for name, value in properties.items() if value is not None}}
     if resolve:
         joined["resolve"] = {"scale": dict(resolve)}
     return joined

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.dropout import (
@@ -88,7 +88,7 @@ def _spec(width: int) -> Spec:
     def panel(name: str) -> Panel:
         y = alt.Y(f"{name}:Q", title=None, scale=alt.Scale(zero=False, nice=False))
         base = alt.Chart(named("estimates"))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y),
             base.mark_area(opacity=0.16).encode(
                 x=x, y=alt.Y(f"{name}_low:Q"), y2=f"{name}_high:Q", color=theme.color(), detail="line:N"
@@ -103,11 +103,14 @@ def _spec(width: int) -> Spec:
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=_TALL, name=name)
+            width=inner,
+            height=_TALL,
+            name=name,
+        )
 
     both = [panel(name) for name in _QUANTITIES]
-    every: Panel = alt.vconcat(*both, spacing=40) if narrow else alt.hconcat(*both)
-    return assemble(every.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    return assemble(join(*both, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 class _Followed(NamedTuple):

@@ -8,7 +8,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
@@ -96,8 +96,8 @@ def _heading(name: str) -> Panel:
 
 
 def _side(panels: Sequence[Panel], narrow: bool, spacing: int = 24) -> Spec:
-    joined: Panel = alt.vconcat(*panels, spacing=30) if narrow else alt.hconcat(*panels, spacing=spacing)
-    return assemble(joined.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 30) if narrow else (compose.beside, spacing)
+    return assemble(join(*panels, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 def _shown_on_log(values: Array) -> Array:
@@ -192,7 +192,7 @@ def _line_ends(data: str, x: alt.X, y: alt.Y) -> Panel:
             .encode(x=x, y=y, text="label:N", color=color, opacity=theme.SHOWN)
         )
 
-    return alt.layer(said(False, theme.ink("paper")), said(True, theme.color()))
+    return compose.layer(said(False, theme.ink("paper")), said(True, theme.color()))
 
 
 # Through depth
@@ -215,7 +215,7 @@ def _depth_spec(width: int) -> Spec:
             )  # fmt: skip
 
         lines = alt.Chart(named("lines"))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y("y")),
             *(
                 lines.transform_filter(f"datum.dash {which} 0").mark_line(strokeWidth=wide, opacity=opaque).encode(
@@ -238,7 +238,8 @@ def _depth_spec(width: int) -> Spec:
             ),
             _line_ends(f"{name}_ends", alt.X("x:Q"), y("y")),
             _heading(name),
-        ).properties(width=inner, height=250 if narrow else 310, name=name)  # fmt: skip
+            width=inner, height=250 if narrow else 310, name=name,
+        )  # fmt: skip
 
     return _side([panel("left"), panel("right")], narrow)
 
@@ -686,7 +687,7 @@ def _variants_spec(width: int) -> Spec:
                     x=alt.value(0), y=y, text="variant:N", color=theme.color()
                 )
             )
-        return alt.layer(*layers).properties(width=inner, height=height, name=name)
+        return compose.layer(*layers, width=inner, height=height, name=name)
 
     return _side([panel(name, narrow or k == 0) for k, name in enumerate(_PANELS)], narrow, 22)
 
@@ -837,7 +838,7 @@ def _selu_spec(width: int) -> Spec:
             return alt.Y(f"{field}:Q", title=None, scale=scale, axis=axis)
 
         lines = alt.Chart(named("lines"))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y(name)),
             lines.mark_line().encode(
                 x=x, y=y(name), detail="way:N", color=theme.color(), strokeDash=theme.dash(),
@@ -851,7 +852,8 @@ def _selu_spec(width: int) -> Spec:
             ),
             _line_ends(f"{name}_ends", alt.X("x:Q"), y("y")),
             _heading(name),
-        ).properties(width=inner, height=200 if narrow else 230, name=name)  # fmt: skip
+            width=inner, height=200 if narrow else 230, name=name,
+        )  # fmt: skip
 
     return _side(
         [
@@ -1019,7 +1021,7 @@ def _shift_spec(width: int) -> Spec:
 
         lines = alt.Chart(named("lines"))
         here = alt.Chart(named("here"))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y(name)),
             here.mark_rule(strokeDash=[5, 4], strokeWidth=1).encode(
                 x=x, color=theme.ink("muted"), opacity=theme.SHOWN
@@ -1039,7 +1041,10 @@ def _shift_spec(width: int) -> Spec:
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
             .encode(x=alt.value(inner), y=y("y"), text="label:N", color=theme.color(), opacity=theme.SHOWN),
             _heading(name),
-        ).properties(width=inner, height=230 if narrow else 260, name=name)
+            width=inner,
+            height=230 if narrow else 260,
+            name=name,
+        )
 
     return _side(
         [

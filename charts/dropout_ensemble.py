@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
@@ -124,7 +124,7 @@ def _here(data: str, x: alt.X, foot: int = 0) -> Panel:
     y: alt.Value = alt.value(foot - 4 if foot else 2)
     baseline: Literal["top", "bottom"] = "bottom" if foot else "top"
     base = alt.Chart(named(data))
-    return alt.layer(
+    return compose.layer(
         base.mark_rule(strokeWidth=1).encode(x=x, color=theme.ink("faint")),
         base.mark_text(align="left", baseline=baseline, dx=4, fontSize=theme.SMALL_SIZE).encode(
             x=x, y=y, text="early:N", color=theme.ink("muted")
@@ -180,7 +180,7 @@ def _ensemble_spec(width: int) -> Spec:
     )  # fmt: skip
     bare = alt.X("x:Q", scale=alt.Scale(domain=[0, 1], nice=False), axis=None)
     marks = alt.Chart(named("averages"))
-    histogram = alt.layer(
+    histogram = compose.layer(
         alt.Chart(named("bars"))
         .mark_rect(opacity=0.5)
         .encode(
@@ -198,7 +198,10 @@ def _ensemble_spec(width: int) -> Spec:
         ),
         marks.mark_rule(strokeWidth=1.6).encode(x=bare, color=theme.color()),
         _heading("networks"),
-    ).properties(width=left, height=190, name="networks")
+        width=left,
+        height=190,
+        name="networks",
+    )
     lane = alt.Y("lane:Q", axis=None, scale=alt.Scale(domain=[3.6, -0.6], nice=False))
 
     def said(field: str, align: Literal["left", "right"], dx: float) -> Panel:
@@ -206,16 +209,19 @@ def _ensemble_spec(width: int) -> Spec:
             x=x, y=lane, text=f"{field}:N", color=theme.color()
         )
 
-    lanes = alt.layer(
+    lanes = compose.layer(
         marks.mark_point(filled=True, size=55, opacity=1).encode(x=x, y=lane, color=theme.color()),
         said("early", "left", 9),
         said("late", "right", -9),
-    ).properties(width=left, height=96, name="averages")
+        width=left,
+        height=96,
+        name="averages",
+    )
     across = _passes_axis()
     error = _log_axis("y")
     lines = alt.Chart(named("errors"))
     away = alt.Chart(named("away"))
-    sampled = alt.layer(
+    sampled = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=across, y=error),
         away.mark_rule(strokeWidth=1.6).encode(
             y=error, color=theme.color(), opacity=theme.SHOWN, strokeDash=theme.dash()
@@ -228,10 +234,13 @@ def _ensemble_spec(width: int) -> Spec:
         _here("now", across),
         _ends("ends", right, error),
         _heading("error"),
-    ).properties(width=right, height=250 if narrow else 316, name="error")
-    both = alt.vconcat(histogram, lanes, spacing=0)
-    chart = alt.vconcat(both, sampled) if narrow else alt.hconcat(both, sampled)
-    return assemble(chart.resolve_scale(color="shared"), theme.config())
+        width=right,
+        height=250 if narrow else 316,
+        name="error",
+    )
+    both = compose.below(histogram, lanes, spacing=0)
+    join = compose.below if narrow else compose.beside
+    return assemble(join(both, sampled, resolve={"color": "shared"}), theme.config())
 
 
 def _picked() -> Array:
@@ -457,7 +466,7 @@ def _masks_spec(width: int) -> Spec:
         "kept:Q", title="units kept", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False, tickMinStep=1, format="d")
     )  # fmt: skip
     share = alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4))
-    bars = alt.layer(
+    bars = compose.layer(
         alt.Chart(named("bars"))
         .mark_rect(opacity=0.62)
         .encode(
@@ -476,12 +485,15 @@ def _masks_spec(width: int) -> Spec:
         .mark_point(filled=True, size=2 * theme.DOT, opacity=1)
         .encode(x=kept, y=alt.Y("theory:Q"), color=theme.ink("ink")),
         _heading("kept"),
-    ).properties(width=left, height=tall, name="kept")
+        width=left,
+        height=tall,
+        name="kept",
+    )
     across = _passes_axis()
     count = _log_axis("y")
     lines = alt.Chart(named("distinct"))
     limits = alt.Chart(named("limits"))
-    distinct = alt.layer(
+    distinct = compose.layer(
         limits.mark_rule(strokeWidth=1.4).encode(y=count, color=theme.color(), strokeDash=theme.dash()),
         lines.mark_line(strokeWidth=1, opacity=0.5).encode(x=across, y=alt.Y("one:Q"), color=theme.color()),
         lines.mark_line().encode(x=across, y=count, color=theme.color()),
@@ -491,9 +503,12 @@ def _masks_spec(width: int) -> Spec:
         _here("now", across, tall),
         _ends("ends", right, count),
         _heading("distinct"),
-    ).properties(width=right, height=tall, name="distinct")
-    chart = alt.vconcat(bars, distinct) if narrow else alt.hconcat(bars, distinct)
-    return assemble(chart.resolve_scale(color="shared"), theme.config())
+        width=right,
+        height=tall,
+        name="distinct",
+    )
+    join = compose.below if narrow else compose.beside
+    return assemble(join(bars, distinct, resolve={"color": "shared"}), theme.config())
 
 
 def shares_kept(units: int, p: float, passes: int, seed: int) -> Array:
@@ -604,15 +619,18 @@ def _best_spec(width: int) -> Spec:
     count = alt.Y("y:Q", title=None, scale=alt.Scale(zero=True, padding=6))
     error = _log_axis("y")
     lines = alt.Chart(named("lines"))
-    effective = alt.layer(
+    effective = compose.layer(
         alt.Chart(named("effective")).mark_line().encode(x=x, y=count, color=theme.color()),
         alt.Chart(named("peak"))
         .mark_point(filled=True, size=60, opacity=1)
         .encode(x=x, y=count, color=theme.color()),
         _here("now", x),
         _heading("effective"),
-    ).properties(width=inner, height=210, name="effective")
-    errors = alt.layer(
+        width=inner,
+        height=210,
+        name="effective",
+    )
+    errors = compose.layer(
         _here("now", x),
         lines.mark_line().encode(x=x, y=error, color=theme.color(), detail="line:N"),
         alt.Chart(named("theory"))
@@ -626,9 +644,12 @@ def _best_spec(width: int) -> Spec:
         .encode(x=alt.value(0), y=error, text="label:N", color=theme.color()),
         alt.Chart(named("room")).mark_point(opacity=0).encode(x=x, y=error),
         _heading("error"),
-    ).properties(width=inner, height=210, name="error")
-    chart = alt.vconcat(effective, errors) if narrow else alt.hconcat(effective, errors)
-    return assemble(chart.resolve_scale(color="shared"), theme.config())
+        width=inner,
+        height=210,
+        name="error",
+    )
+    join = compose.below if narrow else compose.beside
+    return assemble(join(effective, errors, resolve={"color": "shared"}), theme.config())
 
 
 def _best_figure(units: int, p: float, seed: int) -> Figure:
@@ -842,7 +863,7 @@ def _band_spec(width: int) -> Spec:
             opacity=alt.condition("datum.shaded", alt.value(0.14), alt.value(0)),
         )
     )
-    upper = alt.layer(
+    upper = compose.layer(
         ground,
         band.mark_area(opacity=0.22).encode(x=bare, y=alt.Y("low:Q"), y2="high:Q", color=theme.color()),
         alt.Chart(named("passes"))
@@ -857,8 +878,11 @@ def _band_spec(width: int) -> Spec:
         .encode(x=alt.X("middle:Q", scale=scale), y=alt.value(-4), text="label:N", color=theme.ink("muted")),
         _ends("ends", inner, y),
         _heading("band", 24),
-    ).properties(width=inner, height=260 if narrow else 290, name="band")
-    lower = alt.layer(
+        width=inner,
+        height=260 if narrow else 290,
+        name="band",
+    )
+    lower = compose.layer(
         ground,
         band.mark_line().encode(x=x, y=sd, color=theme.color()),
         alt.Chart(named("regions"))
@@ -874,10 +898,12 @@ def _band_spec(width: int) -> Spec:
         .encode(x=x, y=sd, color=theme.ink("ink"), opacity=theme.SHOWN),
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=sd),
         _heading("sd", 24),
-    ).properties(width=inner, height=110, name="sd")
-    return assemble(
-        alt.vconcat(upper, lower, spacing=34).resolve_scale(color="shared", x="independent"), theme.config()
+        width=inner,
+        height=110,
+        name="sd",
     )
+    resolve = {"color": "shared", "x": "independent"}
+    return assemble(compose.below(upper, lower, spacing=34, resolve=resolve), theme.config())
 
 
 def _significant(value: float) -> float:

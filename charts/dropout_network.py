@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
@@ -139,7 +139,7 @@ def _masks_spec(width: int) -> Spec:
             alt.Tooltip("flow:Q", format=".3~g", title="weight × activation"),
             alt.Tooltip("gradient:Q", format=".3~g", title="dL/dweight"),
         ]
-        return alt.layer(
+        return compose.layer(
             edges.transform_filter("!datum.live")
             .mark_rule(strokeWidth=1, strokeDash=[1, 4])
             .encode(x=x, y=y, x2=end_x, y2=end_y, color=theme.ink("faint")),
@@ -175,7 +175,8 @@ def _masks_spec(width: int) -> Spec:
             moments.mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE).encode(
                 x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")
             ),
-        ).properties(width=inner, height=tall, name=name)  # fmt: skip
+            width=inner, height=tall, name=name,
+        )  # fmt: skip
 
     low = 130 if narrow else 150
     out = width - 160 if narrow else inner - 104
@@ -185,7 +186,7 @@ def _masks_spec(width: int) -> Spec:
                  axis=alt.Axis(grid=False, values=list(range(0, STEPS + 1, 5))))  # fmt: skip
     value = alt.Y("output:Q", title=None, scale=alt.Scale(zero=False, padding=8), axis=alt.Axis(tickCount=5))
     rules = alt.Chart(named("rules"))
-    outputs = alt.layer(
+    outputs = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(y=value),
         rules.mark_rule(strokeWidth=1.6).encode(y=value, color=theme.color(), strokeDash=theme.dash()),
         alt.Chart(named("outputs")).mark_point(filled=True, size=34, opacity=0.85).encode(
@@ -202,14 +203,15 @@ def _masks_spec(width: int) -> Spec:
             x=alt.value(out), y=alt.Y("place:Q"), text="label:N", color=theme.color()
         ),
         _title("output"),
-    ).properties(width=out, height=low, name="outputs")  # fmt: skip
+        width=out, height=low, name="outputs",
+    )  # fmt: skip
     units_kept = alt.X(
         "k:Q", title="hidden units kept", scale=alt.Scale(nice=False, padding=14),
         axis=alt.Axis(grid=False, tickMinStep=1, format="d", offset=12),
     )  # fmt: skip
     steps = alt.Y("steps:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=4, format="d"))
     bars = alt.Chart(named("kept"))
-    kept = alt.layer(
+    kept = compose.layer(
         bars.mark_rule(strokeWidth=9, opacity=0.75).encode(
             x=units_kept, y=steps, y2="zero:Q", color=theme.color()
         ),
@@ -220,16 +222,18 @@ def _masks_spec(width: int) -> Spec:
             x=units_kept, y=alt.Y("zero:Q"), color=theme.ink("ink"), opacity=theme.SHOWN
         ),
         _title("kept"),
-    ).properties(width=count, height=low, name="kept")
-    both = (network("forward", "flow", "flow_scale"), network("backward", "gradient", "gradient_scale"))
-    below = (outputs, kept)
-    every: Panel = (
-        alt.vconcat(*below, *both, spacing=24)  # the networks next to the slider, which stands below
-        if narrow
-        else alt.vconcat(alt.hconcat(*both), alt.hconcat(*below, spacing=28), spacing=30)
+        width=count,
+        height=low,
+        name="kept",
     )
-    shared = every.resolve_scale(color="shared", strokeDash="shared")
-    return assemble(shared.add_params(now), theme.config())
+    both = (network("forward", "flow", "flow_scale"), network("backward", "gradient", "gradient_scale"))
+    shared = {"color": "shared", "strokeDash": "shared"}
+    if narrow:  # the networks next to the slider, which stands below
+        every = compose.below(outputs, kept, *both, spacing=24, resolve=shared)
+    else:
+        lower = compose.beside(outputs, kept, spacing=28)
+        every = compose.below(compose.beside(*both), lower, spacing=30, resolve=shared)
+    return assemble(every, theme.config(), [compose.parameter(now)])
 
 
 def _title(name: str) -> Panel:
@@ -566,7 +570,7 @@ def _twins_spec(width: int) -> Spec:
     y = alt.Y("w:Q", title=None, scale=alt.Scale(nice=False, padding=8), axis=alt.Axis(tickCount=5))
     paths = alt.Chart(named("paths"))
     theory = alt.Chart(named("theory"))
-    course = alt.layer(
+    course = compose.layer(
         paths.mark_area(opacity=0.16).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", color=theme.color(), detail="line:N"
         ),
@@ -581,7 +585,10 @@ def _twins_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(left), y=y, text="label:N", color=theme.color()),
         _title("course"),
-    ).properties(width=left, height=tall, name="course")
+        width=left,
+        height=tall,
+        name="course",
+    )
 
     first = alt.X(
         "w1:Q",
@@ -596,7 +603,7 @@ def _twins_spec(width: int) -> Spec:
         axis=alt.Axis(tickCount=5),
     )
     marks, names = alt.Chart(named("marks")), alt.Chart(named("names"))
-    plane = alt.layer(
+    plane = compose.layer(
         alt.Chart(named("fits")).mark_line(strokeWidth=1.2, strokeDash=[5, 4]).encode(
             x=first, y=second, color=theme.ink("muted")
         ),
@@ -616,9 +623,11 @@ def _twins_spec(width: int) -> Spec:
             for place, offset in _BESIDE.items()
         ),
         _title("plane"),
-    ).properties(width=right, height=tall, name="plane")  # fmt: skip
-    both = alt.vconcat(course, plane, spacing=36) if narrow else alt.hconcat(course, plane, spacing=60)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+        width=right, height=tall, name="plane",
+    )  # fmt: skip
+    join, gap = (compose.below, 36) if narrow else (compose.beside, 60)
+    both = join(course, plane, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _twins_figure(run: _Twins, p: float, seed: int) -> Figure:

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import defaults, described
 from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
@@ -165,7 +165,7 @@ def _one_spec(width: int) -> Spec:
             .encode(x=x, y=alt.Y("height:Q"), text="label:N", color=theme.color())
         )
 
-    jensen = alt.layer(
+    jensen = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y),
         alt.Chart(named("center")).mark_rule(strokeWidth=0.8, strokeDash=[3, 3]).encode(
             x=x, color=theme.ink("muted")
@@ -183,11 +183,12 @@ def _one_spec(width: int) -> Spec:
         note("left", "right", -10),
         note("right", "left", 10),
         _heading("unit"),
-    ).properties(width=left, height=250, name="jensen")  # fmt: skip
+        width=left, height=250, name="jensen",
+    )  # fmt: skip
 
     below = alt.X("z:Q", title="z", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False))
     up = alt.Y("height:Q", axis=None, scale=alt.Scale(nice=False))
-    strip = alt.layer(
+    strip = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=below),
         alt.Chart(named("bars")).mark_rect(opacity=0.6).encode(
             x=alt.X("low:Q", title="z"), x2="high:Q", y=alt.Y("base:Q", axis=None), y2="height:Q", color=theme.color()
@@ -199,11 +200,12 @@ def _one_spec(width: int) -> Spec:
         alt.Chart(named("center")).mark_rule(strokeWidth=0.8, strokeDash=[3, 3]).encode(
             x=below, color=theme.ink("muted")
         ),
-    ).properties(width=left, height=60, name="masks")  # fmt: skip
+        width=left, height=60, name="masks",
+    )  # fmt: skip
 
     rate = alt.X("p:Q", title="p_drop", scale=alt.Scale(domain=[0, 1], nice=False), axis=alt.Axis(grid=False))
     mean = alt.Y("mean:Q", title=None, scale=alt.Scale(zero=False))
-    layer = alt.layer(
+    layer = compose.layer(
         alt.Chart(named("layer_reach")).mark_point(opacity=0).encode(y=mean),
         alt.Chart(named("here")).mark_rule(strokeWidth=2.4).encode(
             x=rate, y=mean, y2="top:Q", color=theme.ink("ink")
@@ -217,11 +219,12 @@ def _one_spec(width: int) -> Spec:
             x=alt.value(right), y="mean:Q", text="mode:N", color=theme.color()
         ),
         _heading("layer"),
-    ).properties(width=right, height=230 if narrow else 318, name="layer")  # fmt: skip
+        width=right, height=230 if narrow else 318, name="layer",
+    )  # fmt: skip
 
-    unit = alt.vconcat(jensen, strip, spacing=4).resolve_scale(x="shared", color="shared")
-    both: Panel = alt.vconcat(unit, layer, spacing=44) if narrow else alt.hconcat(unit, layer, spacing=34)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    unit = compose.below(jensen, strip, spacing=4, resolve={"x": "shared", "color": "shared"})
+    join, gap = (compose.below, 44) if narrow else (compose.beside, 34)
+    return assemble(join(unit, layer, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 def _window(unit: DroppedUnit) -> tuple[float, float]:
@@ -496,7 +499,7 @@ def _where_spec(width: int) -> Spec:
     mean = alt.X(
         "mean:Q", title="mean of z / √2", scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(grid=False)
     )
-    unit = alt.layer(
+    unit = compose.layer(
         *zero(),
         alt.Chart(named("here")).mark_rule(strokeWidth=0.8, strokeDash=[3, 3]).encode(
             x=mean, color=theme.ink("muted")
@@ -510,13 +513,14 @@ def _where_spec(width: int) -> Spec:
             x=mean, y=gap, color=theme.ink("vermilion")
         ),
         _heading("unit"),
-    ).properties(width=left, height=260, name="mean")  # fmt: skip
+        width=left, height=260, name="mean",
+    )  # fmt: skip
 
     inputs = alt.X(
         "n:Q", title="inputs of a unit", scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(grid=False, values=list(_WIDTHS), format="d"),
     )  # fmt: skip
-    layer = alt.layer(
+    layer = compose.layer(
         *zero(),
         alt.Chart(named("layers")).mark_area(opacity=0.16).encode(
             x=inputs, y=alt.Y("low:Q"), y2="high:Q", detail="weights:N", color=theme.color()
@@ -529,9 +533,10 @@ def _where_spec(width: int) -> Spec:
             align="left", dx=8, fontSize=theme.TEXT_SIZE, baseline="middle"
         ).encode(x=alt.value(right), y="gap:Q", text="label:N", color=theme.color()),
         _heading("layer"),
-    ).properties(width=right, height=260, name="width")  # fmt: skip
-    both: Panel = alt.vconcat(unit, layer, spacing=44) if narrow else alt.hconcat(unit, layer, spacing=40)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+        width=right, height=260, name="width",
+    )  # fmt: skip
+    join, space = (compose.below, 44) if narrow else (compose.beside, 40)
+    return assemble(join(unit, layer, spacing=space, resolve={"color": "shared"}), theme.config())
 
 
 def _where_figure(s: _Settings) -> Figure:
@@ -709,7 +714,7 @@ def _all_spec(width: int) -> Spec:
     value = alt.X(
         "value:Q", title="mean output of the unit", scale=alt.Scale(zero=True), axis=alt.Axis(grid=False)
     )
-    unit = alt.layer(
+    unit = compose.layer(
         lines(),
         zero(value),
         alt.Chart(named("between")).mark_rule(strokeWidth=2).encode(
@@ -721,11 +726,12 @@ def _all_spec(width: int) -> Spec:
         _theory_dots("normal", value, y),
         word_above("lower", "right", 5), word_above("upper", "left", -5), over(left),
         name(), gap("unit_gap", left), _heading("unit"),
-    ).properties(width=left, height=tall, name="unit")  # fmt: skip
+        width=left, height=tall, name="unit",
+    )  # fmt: skip
     shift = alt.X(
         "value:Q", title="training less evaluation", scale=alt.Scale(zero=True), axis=alt.Axis(grid=False)
     )
-    layer = alt.layer(
+    layer = compose.layer(
         lines(),
         zero(shift),
         alt.Chart(named("layer")).mark_rule(strokeWidth=2).encode(
@@ -737,9 +743,10 @@ def _all_spec(width: int) -> Spec:
         _theory_dots("theory", shift, y),
         over(right), gap("layer_gap", right), _heading("layer"),
         *((name(),) if narrow else ()),
-    ).properties(width=right, height=tall, name="layer")  # fmt: skip
-    both: Panel = alt.vconcat(unit, layer, spacing=44) if narrow else alt.hconcat(unit, layer, spacing=26)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+        width=right, height=tall, name="layer",
+    )  # fmt: skip
+    join, space = (compose.below, 44) if narrow else (compose.beside, 26)
+    return assemble(join(unit, layer, spacing=space, resolve={"color": "shared"}), theme.config())
 
 
 class _Every(NamedTuple):

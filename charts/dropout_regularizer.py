@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.describe import percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Action, Block, Values, real, whole, word
@@ -163,7 +163,7 @@ def _ridge_spec(width: int) -> Spec:
     )
     closed = alt.Chart(named("closed"))
     dots = alt.Chart(named("dots"))
-    weights = alt.layer(
+    weights = compose.layer(
         alt.Chart(named("zero")).mark_rule(strokeWidth=0.8).encode(y=weight, color=theme.ink("faint")),
         *_here(),
         closed.mark_line().encode(
@@ -187,12 +187,15 @@ def _ridge_spec(width: int) -> Spec:
         .mark_text(align="right", dx=-8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(0), y=weight, text="label:N", color=theme.color()),
         _heading("weights"),
-    ).properties(width=left, height=tall, name="weights")
+        width=left,
+        height=tall,
+        name="weights",
+    )
     error = alt.Y("error:Q", title=None, scale=alt.Scale(zero=False, nice=False, padding=20))
     curve = alt.Chart(named("curve"))
     tested = alt.Chart(named("tested"))
     floor = alt.Chart(named("floor"))
-    errors = alt.layer(
+    errors = compose.layer(
         *_here(),
         floor.mark_rule(strokeDash=[6, 4], strokeWidth=1.2).encode(y=error, color=theme.ink("muted")),
         floor.mark_text(align="right", baseline="top", dx=-4, dy=4, fontSize=theme.SMALL_SIZE).encode(
@@ -207,11 +210,13 @@ def _ridge_spec(width: int) -> Spec:
         .mark_point(shape="triangle-down", filled=True, size=60, opacity=1, yOffset=-9)
         .encode(x=x, y=error, color=theme.ink("ink")),
         _heading("error"),
-    ).properties(width=right, height=tall, name="error")
-    both: Panel = (
-        alt.vconcat(weights, errors, spacing=50) if narrow else alt.hconcat(weights, errors, spacing=50)
+        width=right,
+        height=tall,
+        name="error",
     )
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    both = join(weights, errors, spacing=50, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _ridge_figure(ridge: _Ridge, p: float, n: int, twin: float, seed: int) -> Figure:
@@ -434,7 +439,7 @@ def _error_spec(width: int) -> Spec:
     )
     lines = alt.Chart(named("lines"))
     noise = alt.Chart(named("noise"))
-    errors = alt.layer(
+    errors = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(y=y, color=theme.ink("muted")),
         *_here(),
         noise.mark_rule(strokeDash=[6, 4], strokeWidth=1.2).encode(
@@ -463,7 +468,10 @@ def _error_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
         .encode(x=x, y=y, text="label:N", color=theme.color()),
         _heading("errors"),
-    ).properties(width=left, height=tall, name="errors")
+        width=left,
+        height=tall,
+        name="errors",
+    )
     bars, labels = alt.Chart(named("bars")), alt.Chart(named("bar_names"))
     weight = alt.X(
         "low:Q",
@@ -472,7 +480,7 @@ def _error_spec(width: int) -> Spec:
         axis=alt.Axis(grid=False, labelPadding=6),
     )
     share = alt.Y("share:Q", title=None, scale=alt.Scale(nice=False), axis=alt.Axis(format="~%", tickCount=5))
-    weights = alt.layer(
+    weights = compose.layer(
         alt.Chart(named("bar_reach"))
         .mark_point(opacity=0)
         .encode(x=weight, y=share, color=theme.ink("muted")),
@@ -481,11 +489,12 @@ def _error_spec(width: int) -> Spec:
             align="left", baseline="top", dx=4, fontSize=theme.SMALL_SIZE + 0.5, lineBreak="\n"
         ).encode(x=alt.value(0), y=share, text="label:N", color=theme.color()),
         _heading("weights"),
-    ).properties(width=right, height=tall, name="weights")
-    both: Panel = (
-        alt.vconcat(errors, weights, spacing=36) if narrow else alt.hconcat(errors, weights, spacing=40)
+        width=right,
+        height=tall,
+        name="weights",
     )
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 36) if narrow else (compose.beside, 40)
+    return assemble(join(errors, weights, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 def _setting(noise: float, width: int) -> str:
@@ -738,7 +747,7 @@ def _map_spec(width: int) -> Spec:
     x = alt.X("column:Q", title="p_drop", **ruled(columns))
     y = alt.Y("line:Q", title="training points n", **ruled(lines_of))
     cells = alt.Chart(named("cells"))
-    grid = alt.layer(
+    grid = compose.layer(
         cells.mark_rect().encode(
             x=alt.X("west:Q", title="p_drop", **ruled(columns)),
             x2="east:Q",
@@ -761,7 +770,8 @@ def _map_spec(width: int) -> Spec:
         cells.mark_text(fontSize=theme.SMALL_SIZE + (0 if narrow else 1), opacity=0.75)
         .encode(x=x, y=y, text="unsure:N", color=theme.ink("ink")),
         _heading("map"),
-    ).properties(width=left, height=tall, name="map")  # fmt: skip
+        width=left, height=tall, name="map",
+    )  # fmt: skip
     points = alt.X(
         "points:Q",
         title="training points n",
@@ -781,7 +791,7 @@ def _map_spec(width: int) -> Spec:
         axis=alt.Axis(format="~%", tickCount=6),
     )
     lines = alt.Chart(named("lines"))
-    curves = alt.layer(
+    curves = compose.layer(
         lines.mark_area(opacity=0.16).encode(
             x=points, y=alt.Y("low:Q"), y2="high:Q", detail="name:N", color=theme.color()
         ),
@@ -791,9 +801,13 @@ def _map_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(right), y=error, text="label:N", color=theme.color()),
         _heading("lines"),
-    ).properties(width=right, height=tall, name="lines")
-    both: Panel = alt.vconcat(grid, curves, spacing=36) if narrow else alt.hconcat(grid, curves, spacing=40)
-    return assemble(both.resolve_scale(color="shared", opacity="independent"), theme.config())
+        width=right,
+        height=tall,
+        name="lines",
+    )
+    join, gap = (compose.below, 36) if narrow else (compose.beside, 40)
+    both = join(grid, curves, spacing=gap, resolve={"color": "shared", "opacity": "independent"})
+    return assemble(both, theme.config())
 
 
 def _border(kind: Array) -> list[Part]:

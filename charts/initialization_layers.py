@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import describe, progress, theme
+from charts import compose, describe, progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
@@ -257,8 +257,8 @@ def _dots(layer: Array, theory: Mapping[str, Array], instead: float) -> pd.DataF
 
 
 def _side_by_side(panels: Sequence[Panel], narrow: bool) -> Spec:
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared"}), theme.config())
 
 
 def _positive(y: Array) -> Array:
@@ -350,7 +350,7 @@ def _ridge_spec(width: int) -> Spec:
             .encode(x=alt.value(0), y=alt.value(4), text="heading:N", color=theme.ink("muted")),
             _title(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=420)
+        return compose.layer(*layers, width=inner, height=420)
 
     return _side_by_side([panel("activations"), panel("gradients")], narrow)
 
@@ -545,7 +545,7 @@ def _saturation_spec(width: int) -> Spec:
             _ends(f"{name}_ends", inner, alt.Y("y:Q")),
             _title(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=300)
+        return compose.layer(*layers, width=inner, height=300)
 
     return _side_by_side([panel("saturated"), panel("zero")], narrow)
 
@@ -724,7 +724,7 @@ def _update_spec(width: int) -> Spec:
         _ends("ends", inner, alt.Y("y:Q")),
         _title("ratio"),
     ]
-    chart = alt.layer(*layers).properties(width=inner, height=340)
+    chart = compose.layer(*layers, width=inner, height=340)
     return assemble(chart, theme.config())
 
 
@@ -837,7 +837,7 @@ def _exponent_spec(width: int) -> Spec:
             _ends(f"{name}_ends", inner, alt.Y("y:Q")),
             _title(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=330)
+        return compose.layer(*layers, width=inner, height=330)
 
     return _side_by_side([panel("linear"), panel("chosen")], narrow)
 
@@ -994,7 +994,7 @@ def _grid_spec(width: int) -> Spec:
                 alt.Tooltip("note:N", title="rms"),
             ],
         )
-        .add_params(pick),
+        .properties(name="clicks"),
         cells.mark_text(fontSize=theme.SMALL_SIZE, cursor="pointer").encode(
             x=alt.X("x:Q", axis=None), y=alt.Y("y:Q", axis=None), text="sign:N" if narrow else "word:N", color=theme.ink("ink")
         ),
@@ -1021,8 +1021,8 @@ def _grid_spec(width: int) -> Spec:
                 y=alt.Y("y:Q", axis=None), text="label:N", color=theme.ink("muted")
             )
         )  # fmt: skip
-    chart = alt.layer(*layers).properties(width=inner, height=_GRID_HEIGHT, name="cells")
-    return assemble(chart, theme.config())
+    chart = compose.layer(*layers, width=inner, height=_GRID_HEIGHT, name="cells")
+    return assemble(chart, theme.config(), [compose.parameter(pick, "clicks")])
 
 
 def _verdict(rms: float) -> tuple[_Verdict, float]:

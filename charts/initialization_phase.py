@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from charts import describe, progress, theme
+from charts import compose, describe, progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block
 from core.activations import ACTIVATIONS, Activation
@@ -121,7 +121,7 @@ def _map_spec(width: int) -> Spec:
             )
 
         halo = said(theme.ink("paper"), filled=False, strokeWidth=3.5, strokeOpacity=0.6, strokeJoin="round")
-        return alt.layer(halo, said(color))
+        return compose.layer(halo, said(color))
 
     def written(text: str, **place: Any) -> Panel:
         return legible(labels, x, y, text, theme.color(), **place)
@@ -150,9 +150,9 @@ def _map_spec(width: int) -> Spec:
                 alt.Tooltip("depth_text:N", title="depth scale"),
             ],
         )
-        .add_params(pick)
+        .properties(name="clicks")
     )
-    drawn = alt.layer(
+    drawn = compose.layer(
         alt.Chart(named("picture"))
         .mark_image(aspect=False)
         .encode(x=x, x2="w1:Q", y=y, y2="b1:Q", url="url:N"),
@@ -196,7 +196,10 @@ def _map_spec(width: int) -> Spec:
             x=x, y=y, color=theme.ink("ink")
         ),
         cells,
-    ).properties(width=left, height=tall, name="phases")
+        width=left,
+        height=tall,
+        name="phases",
+    )
 
     def panel(name: str, low: bool) -> Panel:
         base = alt.Chart(named("layers"))
@@ -214,7 +217,7 @@ def _map_spec(width: int) -> Spec:
             else alt.Axis(tickCount=4, labelPadding=6)
         )
         height = alt.Y(f"{name}:Q", title=None, scale=scale, axis=axis)
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("limits"))
             .mark_rule(strokeDash=[5, 4], strokeWidth=1)
             .encode(
@@ -233,11 +236,15 @@ def _map_spec(width: int) -> Spec:
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE, limit=right + 40)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
-        ).properties(width=right, height=small, name=f"{name}_panel")
+            width=right,
+            height=small,
+            name=f"{name}_panel",
+        )
 
-    side = alt.vconcat(panel("q", False), panel("c", True), spacing=34)
-    both = alt.vconcat(drawn, side, spacing=36) if narrow else alt.hconcat(drawn, side, spacing=34)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    side = compose.below(panel("q", False), panel("c", True), spacing=34)
+    join, gap = (compose.below, 36) if narrow else (compose.beside, 34)
+    both = join(drawn, side, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config(), [compose.parameter(pick, "clicks")])
 
 
 class _Region(NamedTuple):
@@ -631,7 +638,7 @@ def _regimes_spec(width: int) -> Spec:
             x=alt.value(0), y=alt.value(-8), text=f"{field}:N", color=theme.ink("ink")
         )
 
-    by_layer = alt.layer(
+    by_layer = compose.layer(
         span.mark_point(opacity=0).encode(y=y),
         base.mark_area(opacity=0.16).encode(
             x=x, y=alt.Y("low:Q"), y2="high:Q", detail="name:N", color=theme.color()
@@ -644,7 +651,10 @@ def _regimes_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
         .encode(x=alt.value(left), y=y, text="label:N", color=theme.color()),
         title("layers"),
-    ).properties(width=left, height=tall, name="by_layer")
+        width=left,
+        height=tall,
+        name="by_layer",
+    )
     curves = alt.Chart(named("curves"))
 
     before = alt.X(
@@ -656,7 +666,7 @@ def _regimes_spec(width: int) -> Spec:
     after = alt.Y(
         "c:Q", title=None, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickCount=5, labelPadding=6)
     )
-    one_step = alt.layer(
+    one_step = compose.layer(
         span.mark_line(strokeWidth=1, strokeDash=[5, 4]).encode(
             x=before, y=after, order="before:Q", color=theme.ink("muted")
         ),
@@ -677,11 +687,13 @@ def _regimes_spec(width: int) -> Spec:
             x=alt.value(right), y=alt.Y("name_c:Q"), text="label:N", color=theme.color()
         ),  # below the diagonal there is room
         title("map"),
-    ).properties(width=right, height=tall, name="one_step")
-    both = (
-        alt.vconcat(by_layer, one_step, spacing=36) if narrow else alt.hconcat(by_layer, one_step, spacing=36)
+        width=right,
+        height=tall,
+        name="one_step",
     )
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    both = join(by_layer, one_step, spacing=36, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _regimes_figure(

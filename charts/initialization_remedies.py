@@ -9,7 +9,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import describe, progress, theme
+from charts import compose, describe, progress, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, words
 from core.activations import ACTIVATIONS, Activation
@@ -151,11 +151,11 @@ def _spec(width: int) -> Spec:
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
         ]
-        return alt.layer(*layers).properties(width=inner, height=_TALL_NARROW if narrow else _TALL, name=name)
+        return compose.layer(*layers, width=inner, height=_TALL_NARROW if narrow else _TALL, name=name)
 
     panels = [panel("signal"), panel("gradient")]
-    both = alt.vconcat(*panels) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(*panels, resolve={"color": "shared", "strokeDash": "shared"}), theme.config())
 
 
 def _pooled(rms: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import progress, theme
+from charts import compose, progress, theme
 from charts.describe import described
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block
@@ -173,7 +173,7 @@ def _symmetry_spec(width: int) -> Spec:
 
     x = alt.X("w1:Q", title="w₁", scale=plane("w1"), axis=alt.Axis(tickCount=5))
     y = alt.Y("w2:Q", title="w₂", scale=plane("w2"), axis=alt.Axis(tickCount=5))
-    tracks = alt.layer(
+    tracks = compose.layer(
         extent.encode(x=alt.X("w1:Q", scale=plane("w1")), y=alt.Y("w2:Q", scale=plane("w2"))),
         alt.Chart(named("tracks"))
         .mark_line(strokeWidth=1.5, opacity=0.6)
@@ -188,7 +188,10 @@ def _symmetry_spec(width: int) -> Spec:
         .mark_text(align="left", dx=7, dy=12, fontSize=theme.SMALL_SIZE + 0.5, fontWeight=600)
         .encode(x=x, y=y, text="label:N", color=theme.color()),
         _title("tracks"),
-    ).properties(width=left, height=left if narrow else 3 * tall + 84, name="tracks")
+        width=left,
+        height=left if narrow else 3 * tall + 84,
+        name="tracks",
+    )
 
     def panel(name: str) -> Panel:
         last = name == _ROWS[-1]
@@ -246,11 +249,11 @@ def _symmetry_spec(width: int) -> Spec:
             .encode(x=alt.value(inner), y=height, text="label:N", color=theme.color()),
             _title(name),
         ]
-        return alt.layer(*layers).properties(width=inner, height=tall, name=name)
+        return compose.layer(*layers, width=inner, height=tall, name=name)
 
-    column = alt.vconcat(*(panel(name) for name in _ROWS), spacing=14)
-    both = alt.vconcat(tracks, column) if narrow else alt.hconcat(tracks, column)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    column = compose.below(*(panel(name) for name in _ROWS), spacing=14)
+    join = compose.below if narrow else compose.beside
+    return assemble(join(tracks, column, resolve={"color": "shared", "strokeDash": "shared"}), theme.config())
 
 
 def _title(name: str) -> Panel:
@@ -586,7 +589,7 @@ def _train_spec(width: int) -> Spec:
 
     def panel(name: str, x: alt.X, lines: list[Panel]) -> Panel:
         coin = alt.Chart(named("coin"))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("extent")).mark_point(opacity=0).encode(y=y, color=theme.ink("muted")),
             coin.mark_rule(strokeDash=[5, 4], strokeWidth=1).encode(y=y, color=theme.ink("muted")),
             coin.mark_text(align="right", dx=-3, dy=-7, fontSize=theme.SMALL_SIZE).encode(
@@ -597,7 +600,10 @@ def _train_spec(width: int) -> Spec:
             .mark_text(align="left", dx=9, fontSize=theme.SMALL_SIZE + 0.5)
             .encode(x=alt.value(inner), y=y, text="label:N", color=theme.color()),
             _title(name),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     step = alt.X("step:Q", title="step", scale=alt.Scale(nice=False, zero=True), axis=alt.Axis(grid=False))
     depth = alt.X(
@@ -648,8 +654,8 @@ def _train_spec(width: int) -> Spec:
             ),
         ],
     )
-    both = alt.vconcat(left, right) if narrow else alt.hconcat(left, right)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join = compose.below if narrow else compose.beside
+    return assemble(join(left, right, resolve={"color": "shared", "strokeDash": "shared"}), theme.config())
 
 
 def _drawn(loss: Array) -> Array:

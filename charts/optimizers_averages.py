@@ -8,7 +8,7 @@ from functools import lru_cache
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.optimizers_base import (
@@ -136,8 +136,9 @@ def _ends(data: str, x: int, y: alt.Y, short: bool) -> Panel:
 
 
 def _side(panels: Sequence[Panel], narrow: bool) -> Spec:
-    joined: Panel = alt.vconcat(*panels, spacing=44) if narrow else alt.hconcat(*panels, spacing=24)
-    return assemble(joined.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 44) if narrow else (compose.beside, 24)
+    joined = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(joined, theme.config())
 
 
 def _linear(field: str) -> alt.Y:
@@ -234,7 +235,7 @@ def _average_spec(width: int) -> Spec:
             x=x, y=_linear(field), color=theme.ink("ink")
         )
 
-    series = alt.layer(
+    series = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(y=_linear("left:Q")),
         days.mark_point(filled=True, size=16, opacity=0.9).encode(
             x=x, y=_linear("x:Q"), color=theme.ink("faint"),
@@ -257,8 +258,9 @@ def _average_spec(width: int) -> Spec:
         dots(days, "raw_theory:Q"),
         _ends("series_ends", left, _linear("y:Q"), tight),
         _heading("series"),
-    ).properties(width=left, height=tall, name="series")  # fmt: skip
-    noise = alt.layer(
+        width=left, height=tall, name="series",
+    )  # fmt: skip
+    noise = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(y=_linear("right:Q")),
         days.mark_line(strokeWidth=1.6, strokeDash=[6, 3]).encode(
             x=x, y=_linear("noise_simple:Q"), color=theme.ink("muted")
@@ -270,7 +272,8 @@ def _average_spec(width: int) -> Spec:
         ),
         _ends("noise_ends", right, _linear("y:Q"), tight),
         _heading("noise"),
-    ).properties(width=right, height=tall, name="noise")  # fmt: skip
+        width=right, height=tall, name="noise",
+    )  # fmt: skip
     return _side([series, noise], narrow)
 
 
@@ -514,7 +517,7 @@ def _weights_spec(width: int) -> Spec:
     # Bars of days that there are not are gaps, and gaps make no scale.
     whole_axis = alt.Chart(named("reach")).mark_point(opacity=0).encode(x=at("n:Q"))
     panels = [
-        alt.layer(
+        compose.layer(
             whole_axis,
             raw,
             bars.mark_rule(strokeWidth=2).encode(x=x, x2="high:Q", y=y("corrected:Q"), color=theme.ink("purple")),
@@ -524,7 +527,7 @@ def _weights_spec(width: int) -> Spec:
             ),
             _heading("weights"),
         ),
-        alt.layer(
+        compose.layer(
             sums.mark_line(strokeWidth=4.5, opacity=0.5).encode(x=at("n:Q"), y=y("share:Q"), color=theme.ink("blue")),
             sums.mark_line(strokeWidth=1.8).encode(x=at("n:Q"), y=y("corrected:Q"), color=theme.ink("purple")),
             sums.mark_point(filled=True, size=theme.DOT).encode(
@@ -535,7 +538,7 @@ def _weights_spec(width: int) -> Spec:
             ),
             _heading("share"),
         ),
-        alt.layer(
+        compose.layer(
             bars.mark_rect(opacity=0.6).encode(
                 x=x, x2="high:Q", y=y("momentum:Q"), y2=alt.Y2Datum(0), color=theme.ink("vermilion")
             ),
@@ -555,7 +558,7 @@ def _weights_spec(width: int) -> Spec:
     ]  # fmt: skip
     names = ("weights", "share", "momentum")
     sized = [
-        panel.properties(width=w, height=tall, name=name)
+        {**panel, "width": w, "height": tall, "name": name}
         for panel, w, name in zip(panels, inner, names, strict=True)
     ]
     return _side(sized, narrow)
@@ -709,12 +712,15 @@ def _rmsprop_spec(width: int) -> Spec:
         )  # fmt: skip
 
     def panel(name: str, *layers: Panel) -> Panel:
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=_log(f"{name}:Q")),
             *layers,
             _ends(f"{name}_ends", inner, _log("y:Q"), narrow),
             _heading(name),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     points = lines.mark_point(filled=True, size=20, opacity=0.55).encode(
         x=x, y=_log("square:Q"), color=theme.color(),
@@ -916,7 +922,7 @@ def _adam_spec(width: int) -> Spec:
         )  # fmt: skip
 
     def panel(name: str, x: alt.X) -> Panel:
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=_log(f"{name}:Q")),
             line(name, x),
             alt.Chart(named(f"{name}_theory"))
@@ -924,7 +930,10 @@ def _adam_spec(width: int) -> Spec:
             .encode(x=x, y=_log("y:Q"), color=theme.ink("ink"), opacity=theme.SHOWN),
             _ends(f"{name}_ends", inner, _log("y:Q"), tight),
             _heading(name),
-        ).properties(width=inner, height=tall, name=name)
+            width=inner,
+            height=tall,
+            name=name,
+        )
 
     return _side(
         [panel("factor", _steps("step", log=True, tight=tight)), panel("gap", _steps("step"))], narrow

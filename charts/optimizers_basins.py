@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from charts import progress, raster, theme
+from charts import compose, progress, raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
@@ -381,12 +381,12 @@ def _basins_spec(width: int) -> Spec:
         )
         .mark_point(opacity=0, size=60, tooltip=None)
         .encode(x=x, y=y)
-        .add_params(pick)
+        .properties(name="clicks")
     )
     run = path.mark_line(strokeJoin="round").encode(
         x=x, y=y, detail="piece:N", order="order:Q", color=theme.color(), opacity=theme.SHOWN
     )
-    ground = alt.layer(
+    ground = compose.layer(
         alt.Chart(named("map")).mark_image(aspect=False).encode(x=x, x2="x1:Q", y=y, y2="y1:Q", url="url:N"),
         path.mark_line(strokeWidth=3.6, opacity=0.7).encode(
             x=x, y=y, detail="piece:N", order="order:Q", color=theme.ink("paper"), opacity=theme.SHOWN
@@ -403,7 +403,10 @@ def _basins_spec(width: int) -> Spec:
         halo,
         words,
         cells,
-    ).properties(width=left, height=tall, name="map")
+        width=left,
+        height=tall,
+        name="map",
+    )
 
     bars = alt.Chart(named("bars"))
     top = alt.Y(
@@ -421,7 +424,7 @@ def _basins_spec(width: int) -> Spec:
         scale=alt.Scale(nice=False, zero=True),
         axis=alt.Axis(format="~%", tickCount=4, orient="bottom"),
     )
-    shares = alt.layer(
+    shares = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=extent, y=place_y),
         bars.mark_bar(opacity=0.85).encode(
             x=extent, x2=alt.X2(datum=0), y=top, y2="y1:Q", color=theme.color(), opacity=theme.SHOWN
@@ -442,7 +445,10 @@ def _basins_spec(width: int) -> Spec:
             opacity=theme.SHOWN,
         ),
         _heading("shares"),
-    ).properties(width=right, height=upper, name="shares")
+        width=right,
+        height=upper,
+        name="shares",
+    )
 
     step = alt.X(
         "step:Q",
@@ -458,7 +464,7 @@ def _basins_spec(width: int) -> Spec:
         scale=alt.Scale(nice=False, zero=True, domain=[0, 1]),
         axis=alt.Axis(format="~%", values=[0, 0.5, 1]),
     )
-    settled = alt.layer(
+    settled = compose.layer(
         alt.Chart(named("curve"))
         .mark_line(interpolate="step-after")
         .encode(x=step, y=level, detail="name:N", color=theme.color(), strokeDash=theme.dash()),
@@ -466,10 +472,14 @@ def _basins_spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
         .encode(x=step, y=level, text="label:N", color=theme.color()),
         _heading("settled"),
-    ).properties(width=right, height=lower, name="settled")
-    side = alt.vconcat(shares, settled, spacing=52)
-    both = alt.vconcat(ground, side, spacing=44) if narrow else alt.hconcat(ground, side, spacing=32)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+        width=right,
+        height=lower,
+        name="settled",
+    )
+    side = compose.below(shares, settled, spacing=52)
+    join, gap = (compose.below, 44) if narrow else (compose.beside, 32)
+    both = join(ground, side, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config(), [compose.parameter(pick, "clicks")])
 
 
 def _heading(name: str) -> Panel:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import raster, theme
+from charts import compose, raster, theme
 from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.optimizers_base import APART, CLEAR
@@ -164,8 +164,9 @@ def _share_y(field: str) -> alt.Y:
 
 
 def _panels(width: int, left: Panel, right: Panel) -> Spec:
-    both = alt.vconcat(left, right, spacing=44) if width < NARROW else alt.hconcat(left, right, spacing=28)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 44) if width < NARROW else (compose.beside, 28)
+    both = join(left, right, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _logs(*parts: Array) -> tuple[float, float]:
@@ -264,8 +265,8 @@ def _directions_spec(width: int) -> Spec:
     ]
     return _panels(
         width,
-        alt.layer(*picture).properties(width=left, height=tall, name="map"),
-        alt.layer(*field).properties(width=right, height=tall, name="gradients"),
+        compose.layer(*picture, width=left, height=tall, name="map"),
+        compose.layer(*field, width=right, height=tall, name="gradients"),
     )
 
 
@@ -492,7 +493,7 @@ def _noise_spec(width: int) -> Spec:
 
     def panel(across: int, data: str, y: Callable[[str], alt.Y], ends: str) -> Panel:
         base = alt.Chart(named(data))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named(f"{data}_reach")).mark_point(opacity=0).encode(y=y("y:Q")),
             base.mark_line().encode(
                 x=x, y=y("y:Q"), detail="name:N", color=theme.color(), strokeDash=theme.dash()
@@ -502,7 +503,10 @@ def _noise_spec(width: int) -> Spec:
             ),
             labels(ends, across, y("y:Q")),
             heading(data),
-        ).properties(width=across, height=tall, name=data)
+            width=across,
+            height=tall,
+            name=data,
+        )
 
     return _panels(
         width, panel(left, "error", _log_y, "error_ends"), panel(right, "descent", _share_y, "descent_ends")
@@ -612,7 +616,7 @@ def _seen_spec(width: int) -> Spec:
     def panel(across: int, x: alt.X, title: str) -> Panel:
         base = alt.Chart(named("curves"))
         kept = base.transform_filter("datum.step > 0") if title == "steps" else base
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(y=_log_y("y:Q")),
             kept.mark_area(opacity=0.18).encode(
                 x=x, y=alt.Y("low:Q"), y2="high:Q", detail="name:N", color=theme.color()
@@ -625,7 +629,10 @@ def _seen_spec(width: int) -> Spec:
             .encode(x=alt.value(across), y=_log_y("y:Q"), color=theme.ink("ink"), opacity=theme.SHOWN),
             labels("ends", across, _log_y("y:Q")),
             heading(title),
-        ).properties(width=across, height=tall, name=title)
+            width=across,
+            height=tall,
+            name=title,
+        )
 
     seen = alt.X(
         "seen:Q", title="samples seen", scale=alt.Scale(nice=False), axis=alt.Axis(grid=False, tickCount=5)
@@ -872,8 +879,8 @@ def _escape_spec(width: int) -> Spec:
     ]  # fmt: skip
     return _panels(
         width,
-        alt.layer(*noise).properties(width=left, height=tall, name="noise"),
-        alt.layer(*momentum).properties(width=right, height=tall, name="momentum"),
+        compose.layer(*noise, width=left, height=tall, name="noise"),
+        compose.layer(*momentum, width=right, height=tall, name="momentum"),
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 import altair as alt
 import numpy as np
 
-from charts import theme
+from charts import compose, theme
 from charts.describe import counted
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.optimizers_anatomy import ANATOMIES, Recipe
@@ -206,7 +206,7 @@ def _curves_spec(width: int, pair: bool, log: bool) -> Spec:
     def panel(which: str) -> Panel:
         lines = alt.Chart(named("lines")).transform_filter(f"datum.panel == '{which}'")
         ends = alt.Chart(named("ends")).transform_filter(f"datum.panel == '{which}'")
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named("reach")).mark_point(opacity=0).encode(x=x, y=y),
             lines.mark_line().encode(
                 x=x, y=y, detail=["name:N", "piece:Q"], color=theme.color(), strokeDash=theme.dash(), opacity=theme.SHOWN,
@@ -231,11 +231,12 @@ def _curves_spec(width: int, pair: bool, log: bool) -> Spec:
             alt.Chart(named("titles")).transform_filter(f"datum.panel == '{which}'")
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
             .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink")),
-        ).properties(width=inner, height=270 if narrow else 340, name=which)  # fmt: skip
+            width=inner, height=270 if narrow else 340, name=which,
+        )  # fmt: skip
 
     panels = [panel("x"), panel("y")] if pair else [panel("x")]
-    joined: Panel = alt.vconcat(*panels, spacing=44) if narrow else alt.hconcat(*panels)
-    return assemble(joined.resolve_scale(color="shared"), theme.config())
+    join, gap = (compose.below, 44) if narrow else (compose.beside, None)
+    return assemble(join(*panels, spacing=gap, resolve={"color": "shared"}), theme.config())
 
 
 # One build for each kind of figure, the same object every time: the browser knows a chart by its specification.

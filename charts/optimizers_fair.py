@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import progress, raster, theme
+from charts import compose, progress, raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
@@ -448,7 +448,7 @@ def _rates_spec(width: int) -> Spec:
         .encode(x=alt.value(inner), y=y, text="label:N", color=theme.color()),
         heading("text", narrow, 16),
     ]  # fmt: skip
-    return assemble(alt.layer(*layers).properties(width=inner, height=tall, name="rates"), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=tall, name="rates"), theme.config())
 
 
 def _first_growing(run: _Run) -> int:
@@ -736,11 +736,12 @@ def _ranking_spec(width: int) -> Spec:
                     x=alt.value(0), y=y, text="name:N", color=theme.color()
                 )
             )
-        return alt.layer(*layers).properties(width=inner, height=tall, name=name)
+        return compose.layer(*layers, width=inner, height=tall, name=name)
 
     panels = [panel("now", True), panel("later", narrow)]
-    both: Panel = alt.vconcat(*panels, spacing=70) if narrow else alt.hconcat(*panels, spacing=20)
-    return assemble(both.resolve_scale(color="shared", x="independent", y="independent"), theme.config())
+    join, gap = (compose.below, 70) if narrow else (compose.beside, 20)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "x": "independent", "y": "independent"})
+    return assemble(both, theme.config())
 
 
 class _Ranked(NamedTuple):
@@ -957,7 +958,7 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
     tall = 300 if narrow else 380
     x, y = across("x:Q"), _memory_axis(alt.Y, "y:Q", None)
     cells, points = alt.Chart(named("cells")), alt.Chart(named("points"))
-    picture = alt.layer(
+    picture = compose.layer(
         cells.mark_rect(clip=True).encode(
             x=across("x0:Q"), x2="x1:Q", y=_memory_axis(alt.Y, "y0:Q", None), y2="y1:Q", color=theme.color(),
             opacity=alt.Opacity("strength:Q", scale=None, legend=None),
@@ -995,10 +996,11 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
         alt.Chart(named("titles"))
         .mark_text(align="right", baseline="bottom", fontSize=theme.SMALL_SIZE, dx=-6, dy=-8)
         .encode(x=alt.value(0), y=alt.value(0), text="up:N", color=theme.ink("ink")),
-    ).properties(width=left, height=tall, name="map")  # fmt: skip
+        width=left, height=tall, name="map",
+    )  # fmt: skip
     score = _log(alt.X, "score:Q", ticks=4 if narrow else 6)
     profile = alt.Chart(named("profile"))
-    best = alt.layer(
+    best = compose.layer(
         alt.Chart(named("extent")).mark_point(opacity=0).encode(x=score, y=y),
         profile.mark_line().encode(
             x=score, y=y, detail="name:N", order="y:Q", color=theme.color(), strokeDash=theme.dash()
@@ -1014,9 +1016,13 @@ def _map_layout(width: int, across: Callable[[str], Any]) -> Spec:
             )
             for i, (use, _) in enumerate(_HORIZON_INKS)
         ),
-    ).properties(width=right, height=tall, name="profile")
-    both: Panel = alt.vconcat(picture, best, spacing=70) if narrow else alt.hconcat(picture, best, spacing=36)
-    return assemble(both.resolve_scale(color="shared", x="independent", y="independent"), theme.config())
+        width=right,
+        height=tall,
+        name="profile",
+    )
+    join, gap = (compose.below, 70) if narrow else (compose.beside, 36)
+    resolve = {"color": "shared", "x": "independent", "y": "independent"}
+    return assemble(join(picture, best, spacing=gap, resolve=resolve), theme.config())
 
 
 # The ground's color around letters that stand on a picture.

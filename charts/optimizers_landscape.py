@@ -11,7 +11,7 @@ import altair as alt
 import numpy as np
 from PIL import Image
 
-from charts import progress, raster, theme
+from charts import compose, progress, raster, theme
 from charts.describe import counted, numbers, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
@@ -137,8 +137,9 @@ def _widths_x(ticks: Sequence[int]) -> alt.X:
 
 
 def _panels(width: int, left: Panel, right: Panel) -> Spec:
-    both = alt.vconcat(left, right, spacing=44) if width < NARROW else alt.hconcat(left, right, spacing=28)
-    return assemble(both.resolve_scale(color="shared", strokeDash="shared"), theme.config())
+    join, gap = (compose.below, 44) if width < NARROW else (compose.beside, 28)
+    both = join(left, right, spacing=gap, resolve={"color": "shared", "strokeDash": "shared"})
+    return assemble(both, theme.config())
 
 
 def _reach(*parts: Array) -> list[float]:
@@ -224,8 +225,8 @@ def _slices_spec(width: int) -> Spec:
     ]
     return _panels(
         width,
-        alt.layer(*picture).properties(width=left, height=tall, name="map"),
-        alt.layer(*cut).properties(width=right, height=tall, name="cut"),
+        compose.layer(*picture, width=left, height=tall, name="map"),
+        compose.layer(*cut, width=right, height=tall, name="cut"),
     )
 
 
@@ -403,8 +404,8 @@ def _swapped_spec(width: int) -> Spec:
     ]
     return _panels(
         width,
-        alt.layer(*ways).properties(width=left, height=tall, name="ways"),
-        alt.layer(*saddle).properties(width=right, height=tall, name="saddle"),
+        compose.layer(*ways, width=left, height=tall, name="ways"),
+        compose.layer(*saddle, width=right, height=tall, name="saddle"),
     )
 
 
@@ -521,7 +522,7 @@ def _width_spec(width: int) -> Spec:
         labels("ends", inner, _log_y("y:Q")),
         heading("width"),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=tall, name="width"), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=tall, name="width"), theme.config())
 
 
 @keep(entries=8)
@@ -618,7 +619,7 @@ def _lazy_spec(width: int) -> Spec:
 
     def panel(across: int, data: str) -> Panel:
         base = alt.Chart(named(data))
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named(f"{data}_reach")).mark_point(opacity=0).encode(y=_log_y("y:Q")),
             base.mark_area(opacity=0.18).encode(
                 x=x, y=alt.Y("low:Q"), y2="high:Q", detail="name:N", color=theme.color()
@@ -631,7 +632,10 @@ def _lazy_spec(width: int) -> Spec:
             ),
             labels(f"{data}_ends", across, _log_y("y:Q")),
             heading(data),
-        ).properties(width=across, height=tall, name=data)
+            width=across,
+            height=tall,
+            name=data,
+        )
 
     return _panels(width, panel(left, "moved"), panel(right, "loss"))
 
@@ -759,11 +763,14 @@ def _one_spec(width: int) -> Spec:
         )
 
     def panel(data: str) -> Panel:
-        return alt.layer(
+        return compose.layer(
             alt.Chart(named(f"{data}_reach")).mark_point(opacity=0).encode(x=x, y=height("y:Q")),
             *_two_curves(x, height, data),
             heading(data),
-        ).properties(width=each, height=tall, name=data)
+            width=each,
+            height=tall,
+            name=data,
+        )
 
     return _panels(width, panel("squared"), panel("entropy"))
 

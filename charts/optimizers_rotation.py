@@ -9,9 +9,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import progress, raster, theme
+from charts import compose, progress, raster, theme
 from charts.describe import counted, numbers, percent
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
     BOWL,
     CLEAR,
@@ -205,7 +205,7 @@ def _spec(width: int) -> Spec:
         )  # fmt: skip
 
     lines = alt.Chart(named("lines"))
-    steps = alt.layer(
+    steps = compose.layer(
         alt.Chart(named("extent")).mark_point(opacity=0).encode(x=x, y=y("steps:Q")),
         alt.Chart(named("page"))
         .mark_rule(strokeWidth=1, strokeDash=[3, 3])
@@ -228,7 +228,8 @@ def _spec(width: int) -> Spec:
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
         .encode(x=alt.value(left), y=y("steps:Q"), text="label:N", color=theme.color()),
         heading("steps", narrow, 14),
-    ).properties(width=left, height=tall, name="steps")  # fmt: skip
+        width=left, height=tall, name="steps",
+    )  # fmt: skip
     across = alt.X(
         "u:Q",
         title="u, along the valley",
@@ -241,7 +242,7 @@ def _spec(width: int) -> Spec:
         scale=alt.Scale(nice=False, zero=False, padding=10),
         axis=alt.Axis(grid=False),
     )
-    paths = alt.layer(
+    paths = compose.layer(
         alt.Chart(named("rings"))
         .mark_line(strokeWidth=0.7, opacity=0.6, clip=True)
         .encode(x=across, y=up, detail="line:N", order="vertex:Q", color=theme.ink("muted")),
@@ -254,12 +255,11 @@ def _spec(width: int) -> Spec:
         .mark_point(size=90, strokeWidth=1.8)
         .encode(x=across, y=up, color=theme.ink("ink"), shape=alt.Shape("shape:N", scale=None)),
         heading("paths", narrow, 14),
-    ).properties(width=right, height=tall, name="paths")  # fmt: skip
-    both: Panel = alt.vconcat(steps, paths, spacing=50) if narrow else alt.hconcat(steps, paths, spacing=36)
-    return assemble(
-        both.resolve_scale(color="shared", strokeDash="shared", x="independent", y="independent"),
-        theme.config(),
-    )
+        width=right, height=tall, name="paths",
+    )  # fmt: skip
+    join, gap = (compose.below, 50) if narrow else (compose.beside, 36)
+    resolve = {"color": "shared", "strokeDash": "shared", "x": "independent", "y": "independent"}
+    return assemble(join(steps, paths, spacing=gap, resolve=resolve), theme.config())
 
 
 def _paths(values: Values, rates: Array) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -10,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from charts import raster, theme
+from charts import compose, raster, theme
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_anatomy import (
     CHANGE,
@@ -167,10 +167,11 @@ def _step_spec(width: int) -> Spec:
             .encode(x=alt.value(0), y=alt.value(-8), text=f"{field}:N", color=theme.ink("ink"))
         )
 
-    arrows = alt.layer(
+    arrows = compose.layer(
         frame, lines, path, dots, shafts, heads, ring, said(False, theme.ink("paper")), said(True, theme.color()),
         heading("arrows"),
-    ).properties(width=side, height=side, name="arrows")  # fmt: skip
+        width=side, height=side, name="arrows",
+    )  # fmt: skip
 
     point = alt.X(
         "point:Q", title="point", scale=alt.Scale(nice=False, zero=False),
@@ -182,7 +183,7 @@ def _step_spec(width: int) -> Spec:
     )  # fmt: skip
     shape = alt.Shape("name:N", scale=alt.Scale(domain=["x", "y"], range=["circle", "diamond"]), legend=None)
     effective = alt.Chart(named("rates"))
-    rates = alt.layer(
+    rates = compose.layer(
         alt.Chart(named("reach")).mark_point(opacity=0).encode(x=point, y=rate),
         alt.Chart(named("now")).mark_rule(strokeWidth=1, opacity=0.7).encode(x=point, color=theme.ink("muted")),
         effective.transform_filter("datum.down").mark_line().encode(
@@ -206,9 +207,11 @@ def _step_spec(width: int) -> Spec:
             x=point, y=rate, text="label:N", color=theme.color(), opacity=theme.SHOWN
         ),
         heading("rates"),
-    ).properties(width=right, height=260 if narrow else side, name="rates")  # fmt: skip
-    both: Panel = alt.vconcat(arrows, rates, spacing=44) if narrow else alt.hconcat(arrows, rates, spacing=30)
-    return assemble(both.resolve_scale(color="shared", x="independent", y="independent"), theme.config())
+        width=right, height=260 if narrow else side, name="rates",
+    )  # fmt: skip
+    join, gap = (compose.below, 44) if narrow else (compose.beside, 30)
+    resolve = {"color": "shared", "x": "independent", "y": "independent"}
+    return assemble(join(arrows, rates, spacing=gap, resolve=resolve), theme.config())
 
 
 # The step

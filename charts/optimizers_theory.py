@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from charts import raster, theme
+from charts import compose, raster, theme
 from charts.describe import counted, percent
 from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
@@ -367,13 +367,12 @@ def _components_spec(width: int) -> Spec:
         .encode(x=alt.value(0), y=alt.value(-8), text="title:N", color=theme.ink("ink")),
     ]
     panels = [
-        alt.layer(*lines).properties(width=left, height=tall, name="errors"),
-        alt.layer(*bars).properties(width=right, height=tall, name="parts"),
+        compose.layer(*lines, width=left, height=tall, name="errors"),
+        compose.layer(*bars, width=right, height=tall, name="parts"),
     ]
-    both = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels)
-    return assemble(
-        both.resolve_scale(color="shared", strokeDash="independent").add_params(scrub), theme.config()
-    )
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "independent"})
+    return assemble(both, theme.config(), [compose.parameter(scrub)])
 
 
 class _Components(NamedTuple):
@@ -635,11 +634,12 @@ def _rates_spec(width: int) -> Spec:
         _heading("plane"),
     ]
     panels = [
-        alt.layer(*lines).properties(width=left, height=tall, name="rates"),
-        alt.layer(*plane).properties(width=right, height=tall, name="plane"),
+        compose.layer(*lines, width=left, height=tall, name="rates"),
+        compose.layer(*plane, width=right, height=tall, name="plane"),
     ]
-    both = alt.vconcat(*panels, spacing=40) if narrow else alt.hconcat(*panels)
-    return assemble(both.resolve_scale(color="shared", strokeDash="independent"), theme.config())
+    join, gap = (compose.below, 40) if narrow else (compose.beside, None)
+    both = join(*panels, spacing=gap, resolve={"color": "shared", "strokeDash": "independent"})
+    return assemble(both, theme.config())
 
 
 @lru_cache(maxsize=16)
@@ -932,7 +932,7 @@ def _noise_spec(width: int) -> Spec:
         _labels("ends", inner, y),
         _heading("noise"),
     ]
-    return assemble(alt.layer(*layers).properties(width=inner, height=340), theme.config())
+    return assemble(compose.layer(*layers, width=inner, height=340), theme.config())
 
 
 class _Noisy(NamedTuple):

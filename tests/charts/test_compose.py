@@ -53,6 +53,11 @@ def test_panels_with_scales_and_a_parameter(ours, theirs) -> None:
     assert assemble(both, {}, [compose.parameter(CURSOR)]) == wanted
 
 
+def test_a_property_that_is_none_is_left_to_the_theme() -> None:
+    assert compose.below(LINE, WORDS, spacing=None) == compose.below(LINE, WORDS)
+    assert compose.below(LINE, WORDS, spacing=0)["spacing"] == 0
+
+
 def test_a_selection_names_its_views() -> None:
     pick = alt.selection_point(name="pick", fields=["z"], on="click", nearest=True, empty=False)
     wanted = plain(alt.layer(LINE, DOTS.add_params(pick).properties(name="dots")))
