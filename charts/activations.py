@@ -205,11 +205,11 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
         ghost = alt.Chart(named("ghost"))
         layers = [
             ghost.mark_line(strokeWidth=1.4, opacity=0.6, clip=True).encode(
-                x=x, y=y, detail="name:N", color=theme.ink("muted")
+                x=x, y=y, detail=alt.Detail("name:N"), color=theme.ink("muted")
             ),
             now.mark_rule(strokeWidth=1, strokeDash=[3, 3], clip=True).encode(x=x, color=theme.ink("muted")),
             base.mark_line(clip=True)
-            .encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash())
+            .encode(x=x, y=y, detail=alt.Detail("name:N"), color=theme.color(), strokeDash=theme.dash())
             .properties(name=f"{name}_lines"),
         ]
         if name != "value":
@@ -232,7 +232,9 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
                         strokeWidth=0 if filled else 4,
                         strokeJoin="round",
                     )
-                    .encode(x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text="label:N", color=color)
+                    .encode(
+                        x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text=alt.Text("label:N"), color=color
+                    )
                     for filled, color in ((False, theme.ink("paper")), (True, theme.color()))
                 ),
                 *(
@@ -247,16 +249,18 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
                         strokeWidth=0 if filled else 4,
                         strokeJoin="round",
                     )
-                    .encode(x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text="label:N", color=color)
+                    .encode(
+                        x=alt.X("label_z:Q"), y=alt.Y("label_height:Q"), text=alt.Text("label:N"), color=color
+                    )
                     for filled, color in ((False, theme.ink("paper")), (True, theme.ink("muted")))
                 ),
                 alt.Chart(named("flat"))
                 .mark_rect(clip=True)
                 .encode(
                     x=alt.X("low:Q"),
-                    x2="high:Q",
+                    x2=alt.X2("high:Q"),
                     y=alt.Y("bottom:Q"),
-                    y2="top:Q",
+                    y2=alt.Y2("top:Q"),
                     color=theme.color(),
                     tooltip=[alt.Tooltip("note:N", title="saturated")],
                 ),
@@ -286,7 +290,7 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
         # shares an axis with a zoom, unless it is told not to.
         own = alt.Y(f"{name}:Q", axis=None, scale=scale)
         names = [
-            ghost.mark_line(opacity=0).encode(x=x, y=own, detail="name:N"),
+            ghost.mark_line(opacity=0).encode(x=x, y=own, detail=alt.Detail("name:N")),
             alt.Chart(named("extent")).mark_point(opacity=0).encode(y=own),
             _labeled(
                 now.transform_lookup(
@@ -296,14 +300,14 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
             )
             .mark_text(align="left", dx=_GAP, limit=limit, clip=False, fontSize=size)
             .encode(
-                x=alt.value(inner),
+                x=compose.at_x(inner),
                 y=alt.Y(f"{name}_label:Q", axis=None),
-                text="label:N",
+                text=alt.Text("label:N"),
                 color=theme.color(),
             ),
             alt.Chart(named("titles"))
             .mark_rule(opacity=0, clip=False, aria=False)
-            .encode(x=alt.value(inner), x2=alt.value(inner + room), y=alt.value(0)),
+            .encode(x=compose.at_x(inner), x2=alt.value(inner + room), y=compose.at_y(0)),
             alt.Chart(named("titles"))
             .transform_calculate(
                 title=f"datum.{name}"
@@ -314,7 +318,7 @@ def _panels_spec(width: int, columns: tuple[str, ...], longest: int) -> Spec:
                 )
             )
             .mark_text(align="left", baseline="bottom", clip=False, fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(0), y=alt.value(-8), text="title:N", color=theme.ink("ink")),
+            .encode(x=compose.at_x(0), y=compose.at_y(-8), text=alt.Text("title:N"), color=theme.ink("ink")),
         ]
         both = compose.layer(*layers), compose.layer(*names)
         return compose.layer(*both, resolve={"y": "independent"}, width=inner, height=tall, name=name)

@@ -197,7 +197,7 @@ def _spec(width: int) -> Spec:
         return (
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink"))
+            .encode(x=compose.at_x(0), y=compose.at_y(-8), text=alt.Text(f"{name}:N"), color=theme.ink("ink"))
         )
 
     def ends(name: str, x: alt.X) -> Panel:
@@ -205,7 +205,7 @@ def _spec(width: int) -> Spec:
             alt.Chart(named("ends"))
             .transform_filter(f"datum.panel == '{name}'")
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=x, y=alt.Y("y:Q"), text="label:N", color=theme.color())
+            .encode(x=x, y=alt.Y("y:Q"), text=alt.Text("label:N"), color=theme.color())
         )
 
     def statistic(name: str, x: alt.X, size: int) -> Panel:
@@ -215,7 +215,7 @@ def _spec(width: int) -> Spec:
         if name == "mean":
             layers.append(
                 base.mark_area(interpolate="step-before", opacity=0.16).encode(
-                    x=x, y=alt.Y("mean_low:Q"), y2="mean_high:Q", color=theme.ink("muted")
+                    x=x, y=alt.Y("mean_low:Q"), y2=alt.Y2("mean_high:Q"), color=theme.ink("muted")
                 )
             )
         layers += [
@@ -272,7 +272,7 @@ def _spec(width: int) -> Spec:
         .mark_bar(opacity=0.7, orient="horizontal")
         .encode(
             y=alt.Y("low:Q", title=None),
-            y2="high:Q",
+            y2=alt.Y2("high:Q"),
             x=count,
             color=theme.color(),
             tooltip=[
@@ -284,7 +284,7 @@ def _spec(width: int) -> Spec:
         alt.Chart(named("verdict")).mark_rule(strokeWidth=2.6).encode(y=alt.Y("y:Q"), color=theme.color()),
         alt.Chart(named("verdict"))
         .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-        .encode(y=alt.Y("y:Q"), x=alt.value(right), text="label:N", color=theme.color()),
+        .encode(y=alt.Y("y:Q"), x=compose.at_x(right), text=alt.Text("label:N"), color=theme.color()),
         heading("margin"),
         width=right,
         height=tall,

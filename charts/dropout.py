@@ -134,10 +134,10 @@ def _spec(width: int) -> Spec:
         layer("chosen")
         .mark_rect(opacity=0.17)
         .encode(
-            x=alt.value(0 if narrow else 4 - margin),
+            x=compose.at_x(0 if narrow else 4 - margin),
             x2=alt.value(inner if narrow else inner + beside - 4),
             y=alt.Y("under:Q" if narrow else "bottom:Q", axis=None),
-            y2="above:Q" if narrow else "top:Q",
+            y2=alt.Y2("above:Q") if narrow else "top:Q",
             color=theme.color(),
         )
     )
@@ -153,9 +153,9 @@ def _spec(width: int) -> Spec:
             fontSize=theme.SMALL_SIZE,
         )
         .encode(
-            x=alt.value(0),
+            x=compose.at_x(0),
             y=alt.Y(f"{label}:Q"),
-            text="setting:N" if narrow else "words:N",
+            text=alt.Text("setting:N") if narrow else "words:N",
             color=theme.ink("muted"),
         )
     )
@@ -165,9 +165,9 @@ def _spec(width: int) -> Spec:
         .mark_rect(opacity=0.62)
         .encode(
             x=alt.X("low:Q"),
-            x2="high:Q",
+            x2=alt.X2("high:Q"),
             y=y,
-            y2="top:Q",
+            y2=alt.Y2("top:Q"),
             color=theme.color(),
             tooltip=[
                 alt.Tooltip("mode:N"),
@@ -180,12 +180,12 @@ def _spec(width: int) -> Spec:
     evaluated = (
         layer("evaluation")
         .mark_rect(filled=False, strokeWidth=1.1, opacity=0.95)
-        .encode(x=alt.X("low:Q"), x2="high:Q", y=y, y2="top:Q", stroke=theme.color())
+        .encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y, y2=alt.Y2("top:Q"), stroke=theme.color())
     )
     normal = (
         layer("theory")
         .mark_line(strokeDash=[1, 4], strokeWidth=2.4, strokeCap="round")
-        .encode(x=x, y=alt.Y("top:Q", axis=None), detail="mode:N", color=theme.ink("ink"))
+        .encode(x=x, y=alt.Y("top:Q", axis=None), detail=alt.Detail("mode:N"), color=theme.ink("ink"))
     )
     ghost = (
         layer("ghost")
@@ -206,7 +206,11 @@ def _spec(width: int) -> Spec:
             ],
         )
     )
-    rule = layer("rules").mark_rule(strokeWidth=3.4).encode(x=x, y=y, y2="top:Q", color=theme.ink("blue"))
+    rule = (
+        layer("rules")
+        .mark_rule(strokeWidth=3.4)
+        .encode(x=x, y=y, y2=alt.Y2("top:Q"), color=theme.ink("blue"))
+    )
     name = (
         layer("rows")
         .mark_text(
@@ -217,7 +221,7 @@ def _spec(width: int) -> Spec:
             fontSize=theme.TEXT_SIZE,
             fontWeight=600,
         )
-        .encode(x=alt.value(0), y=alt.Y(f"{label}:Q"), text="mode:N", color=theme.ink("ink"))
+        .encode(x=compose.at_x(0), y=alt.Y(f"{label}:Q"), text=alt.Text("mode:N"), color=theme.ink("ink"))
     )
     verdict = (
         layer("rows")
@@ -228,7 +232,7 @@ def _spec(width: int) -> Spec:
             dx=-4 if narrow else 12,
             fontSize=theme.SMALL_SIZE + 0.5,
         )
-        .encode(x=alt.value(inner), y=alt.Y(f"{label}:Q"), text="verdict:N", color=theme.color())
+        .encode(x=compose.at_x(inner), y=alt.Y(f"{label}:Q"), text=alt.Text("verdict:N"), color=theme.color())
     )
     heading = (
         layer("titles")
@@ -238,7 +242,7 @@ def _spec(width: int) -> Spec:
             fontSize=theme.SMALL_SIZE,
             dx=4 if narrow else -12,
         )
-        .encode(x=alt.value(0), y=alt.Y("base:Q"), text="text:N", color=theme.ink("muted"))
+        .encode(x=compose.at_x(0), y=alt.Y("base:Q"), text=alt.Text("text:N"), color=theme.ink("muted"))
     )
     reach = layer("reach").mark_point(opacity=0).encode(x=x)
     chart = compose.layer(

@@ -275,15 +275,15 @@ def _spec(width: int, window: str) -> Spec:
             base.mark_area(opacity=0.2, clip=True).encode(
                 x=x,
                 y=alt.Y(f"{name}_low:Q", scale=scale),
-                y2=f"{name}_high:Q",
-                detail="name:N",
+                y2=alt.Y2(f"{name}_high:Q"),
+                detail=alt.Detail("name:N"),
                 color=theme.color(),
             ),
             alt.Chart(named("ghost"))
             .mark_line(strokeWidth=1.4, opacity=0.6, clip=True)
-            .encode(x=x, y=y, detail="name:N", color=theme.ink("muted")),
+            .encode(x=x, y=y, detail=alt.Detail("name:N"), color=theme.ink("muted")),
             base.mark_line(clip=True).encode(
-                x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash()
+                x=x, y=y, detail=alt.Detail("name:N"), color=theme.color(), strokeDash=theme.dash()
             ),
             base.mark_point(filled=True, size=theme.DOT, opacity=1, clip=True).encode(
                 x=x, y=alt.Y(f"{name}_theory:Q", scale=scale), color=theme.ink("ink")
@@ -298,10 +298,17 @@ def _spec(width: int, window: str) -> Spec:
             ),
             alt.Chart(named(f"{name}_ends"))
             .mark_text(align="left", dx=8, fontSize=theme.SMALL_SIZE + 0.5)
-            .encode(x=alt.value(inner), y=alt.Y("y:Q", scale=scale), text="label:N", color=theme.color()),
+            .encode(
+                x=compose.at_x(inner),
+                y=alt.Y("y:Q", scale=scale),
+                text=alt.Text("label:N"),
+                color=theme.color(),
+            ),
             alt.Chart(named("titles"))
             .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-            .encode(x=alt.value(0), y=alt.value(-8), text=f"{name}:N", color=theme.ink("ink")),
+            .encode(
+                x=compose.at_x(0), y=compose.at_y(-8), text=alt.Text(f"{name}:N"), color=theme.ink("ink")
+            ),
         ]
         if name == "signal":
             # The ground's color around the letters, so that no grid line crosses them out.
@@ -315,7 +322,7 @@ def _spec(width: int, window: str) -> Spec:
                     filled=filled,
                     strokeWidth=0 if filled else 4,
                     strokeJoin="round",
-                ).encode(x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text="label:N", color=color)
+                ).encode(x=alt.X("at:Q"), y=alt.Y("y:Q", scale=scale), text=alt.Text("label:N"), color=color)
                 for filled, color in ((False, theme.ink("paper")), (True, theme.ink("muted")))
             ]
         return compose.layer(*layers, width=inner, height=tall, name=name)

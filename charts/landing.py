@@ -145,31 +145,33 @@ def _spec(width: int) -> Spec:
     hill = (
         alt.Chart(named("hill"))
         .mark_rect(opacity=_HILL)
-        .encode(x=alt.value(0), x2=alt.value(left), y=alt.value(0), y2=alt.value(tall), color=theme.color())
+        .encode(
+            x=compose.at_x(0), x2=alt.value(left), y=compose.at_y(0), y2=alt.value(tall), color=theme.color()
+        )
     )
     floors = (
         turned("rings")
         .mark_line(filled=True, strokeWidth=0, opacity=_FLOOR, clip=True, order=False)
-        .encode(x=x, y=y, detail="line:N", color=theme.ink("paper"))
+        .encode(x=x, y=y, detail=alt.Detail("line:N"), color=theme.ink("paper"))
     )
     last = len(_FRACTIONS) - 1
     rings, ellipse = (
         turned("rings")
         .transform_filter(f"datum.line {which} {last}")
         .mark_line(strokeWidth=thick, opacity=strong, clip=True, order=False)
-        .encode(x=x, y=y, detail="line:N", color=theme.ink("muted"))
+        .encode(x=x, y=y, detail=alt.Detail("line:N"), color=theme.ink("muted"))
         for which, thick, strong in (("<", 0.7, 0.6), ("==", 1.5, 1.0))
     )
     halo, words = (
         turned("words")
         .mark_text(fontSize=theme.SMALL_SIZE, dy=-12, filled=not halo, strokeWidth=4, strokeJoin="round")
-        .encode(x=x, y=y, text="label:N", color=theme.ink("paper" if halo else "ink"))
+        .encode(x=x, y=y, text=alt.Text("label:N"), color=theme.ink("paper" if halo else "ink"))
         for halo in (True, False)
     )
     paths = (
         here("paths")
         .mark_line(strokeWidth=2, strokeJoin="round", order=False)
-        .encode(x=x, y=y, detail="name:N", color=theme.color(), strokeDash=theme.dash())
+        .encode(x=x, y=y, detail=alt.Detail("name:N"), color=theme.color(), strokeDash=theme.dash())
     )
     dots = here("paths").mark_point(filled=True, size=12).encode(x=x, y=y, color=theme.color())
     ends = (
@@ -217,12 +219,12 @@ def _spec(width: int) -> Spec:
     names = (
         here("ends")
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE, fontWeight=600, dy=-14)
-        .encode(x=alt.value(0), y=row, text="name:N", color=theme.color())
+        .encode(x=compose.at_x(0), y=row, text=alt.Text("name:N"), color=theme.color())
     )
     counts = (
         here("ends")
         .mark_text(align="left", baseline="middle", fontSize=theme.TEXT_SIZE + 1, fontWeight=600, dx=6)
-        .encode(x=steps, y=row, text="label:N", color=theme.color())
+        .encode(x=steps, y=row, text=alt.Text("label:N"), color=theme.color())
     )
     table = compose.layer(
         *(bars, before, names, counts), width=right, height=4 * 56 if narrow else tall - 46, name="steps"

@@ -212,9 +212,9 @@ def _spec(width: int) -> Spec:
     dotted = "!datum.border && datum.step % max(1, floor(datum.last / 80)) == 0"
     present = "datum.step == ceil(scrub / 100 * datum.last)"
     here = f"!datum.border && {present}"
-    drawn_only = alt.condition("datum.last", alt.value(1), alt.value(0))
-    moving = alt.condition("datum.step < datum.last", alt.value(1), alt.value(0))
-    falling = alt.condition("datum.step < datum.last && datum.downhill >= 0", alt.value(1), alt.value(0))
+    drawn_only = theme.shown("datum.last")
+    moving = theme.shown("datum.step < datum.last")
+    falling = theme.shown("datum.step < datum.last && datum.downhill >= 0")
     # Scale and axis of the lowest layer hold for all; names of fields would join its titles.
     x, y, hue = alt.X("x:Q", title="x"), alt.Y("y:Q", title="y"), alt.Color("slot:O", legend=None)
     scale, axis = alt.Scale(nice=False, zero=False), alt.Axis(grid=False)
@@ -227,21 +227,21 @@ def _spec(width: int) -> Spec:
         .mark_image(aspect=False)
         .encode(
             x=alt.X("x:Q", title="x", scale=scale, axis=axis),
-            x2="x1:Q",
+            x2=alt.X2("x1:Q"),
             y=alt.Y("y:Q", title="y", scale=scale, axis=axis),
-            y2="y1:Q",
-            url="url:N",
+            y2=alt.Y2("y1:Q"),
+            url=alt.Url("url:N"),
         )
     )
     lines = (
         alt.Chart(named("isolines"))
         .mark_line(strokeWidth=0.6, opacity=0.55, order=False)
-        .encode(x=x, y=y, detail="line:N", color=theme.ink("muted"))
+        .encode(x=x, y=y, detail=alt.Detail("line:N"), color=theme.ink("muted"))
     )
     ghost = (
         alt.Chart(named("ghost_path"))
         .mark_line(strokeWidth=1.4, opacity=0.6, order=False)
-        .encode(x=x, y=y, detail=["name:N", "piece:N"], color=theme.ink("muted"))
+        .encode(x=x, y=y, detail=[alt.Detail("name:N"), alt.Detail("piece:N")], color=theme.ink("muted"))
     )
     path = (
         alt.Chart(named("path"))
@@ -250,7 +250,7 @@ def _spec(width: int) -> Spec:
         .encode(
             x=x,
             y=y,
-            detail=["name:N", "piece:N"],
+            detail=[alt.Detail("name:N"), alt.Detail("piece:N")],
             color=theme.color(),
             strokeDash=theme.dash(),
         )
@@ -299,7 +299,7 @@ def _spec(width: int) -> Spec:
     gradient = (
         arrows()
         .mark_rule(strokeWidth=1.2, strokeDash=[3, 2], x2Offset=aside, y2Offset=above)
-        .encode(x=x, y=y, x2="x:Q", y2="y:Q", color=theme.ink("ink"), opacity=falling)
+        .encode(x=x, y=y, x2=alt.X2("x:Q"), y2=alt.Y2("y:Q"), color=theme.ink("ink"), opacity=falling)
     )
     gradient_tip = (
         arrows("downhill")
@@ -309,7 +309,7 @@ def _spec(width: int) -> Spec:
     move = (
         arrows()
         .mark_rule(strokeWidth=2.6, clip=True)
-        .encode(x=x, y=y, x2="next_x:Q", y2="next_y:Q", color=hue, opacity=moving)
+        .encode(x=x, y=y, x2=alt.X2("next_x:Q"), y2=alt.Y2("next_y:Q"), color=hue, opacity=moving)
     )
     move_tip = (
         arrows("ahead")
@@ -330,11 +330,9 @@ def _spec(width: int) -> Spec:
         .encode(
             x=x,
             y=y,
-            text="label:N",
+            text=alt.Text("label:N"),
             color=color,
-            opacity=alt.condition(
-                passed if width >= ROOMY else f"datum.label[0] == '×' && {passed}", alt.value(1), alt.value(0)
-            ),
+            opacity=theme.shown(passed if width >= ROOMY else f"datum.label[0] == '×' && {passed}"),
         )
         for filled, color in ((False, theme.ink("paper")), (True, hue))
     ]
@@ -364,8 +362,8 @@ def _spec(width: int) -> Spec:
             **more,
         )
         for filled, use, more in (
-            (False, "paper", {"shape": shape, "angle": "angle:Q"}),
-            (True, "ink", {"shape": "kind:N", "angle": "angle:Q", "tooltip": told}),
+            (False, "paper", {"shape": shape, "angle": alt.Angle("angle:Q")}),
+            (True, "ink", {"shape": alt.Shape("kind:N"), "angle": alt.Angle("angle:Q"), "tooltip": told}),
         )
     ]
     point_names = [
@@ -379,7 +377,9 @@ def _spec(width: int) -> Spec:
             strokeWidth=4,
             strokeJoin="round",
         )
-        .encode(x=x, y=alt.Y("name_y:Q"), text="point_name:N", color=theme.ink(use), opacity=theme.SHOWN)
+        .encode(
+            x=x, y=alt.Y("name_y:Q"), text=alt.Text("point_name:N"), color=theme.ink(use), opacity=theme.SHOWN
+        )
         for filled, use in ((False, "paper"), (True, "ink"))
     ]
     # Side by side where there is room, else one above the other.
@@ -388,7 +388,9 @@ def _spec(width: int) -> Spec:
         alt.Chart(named("titles"))
         .transform_filter(f"datum.panel == '{name}' && datum.text != ''")
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-        .encode(x=alt.value(0), y=alt.value(-8 - 17 * k), text="text:N", color=theme.ink("ink"))
+        .encode(
+            x=compose.at_x(0), y=compose.at_y(-8 - 17 * k), text=alt.Text("text:N"), color=theme.ink("ink")
+        )
         for k, name in enumerate(said)
     ]
     cells = alt.sequence(0, _CELLS * _CELLS, as_="i")
@@ -427,12 +429,23 @@ def _spec(width: int) -> Spec:
     curve_ghost = (
         alt.Chart(named("ghost_curve"))
         .mark_line(strokeWidth=1.4, opacity=0.6, clip=True)
-        .encode(x=first_step, y=gap, detail=["name:N", "piece:Q"], color=theme.ink("muted"))
+        .encode(
+            x=first_step,
+            y=gap,
+            detail=[alt.Detail("name:N"), alt.Detail("piece:Q")],
+            color=theme.ink("muted"),
+        )
     )
     curve = (
         alt.Chart(named("curve"))
         .mark_line()
-        .encode(x=step, y=level, detail=["name:N", "piece:Q"], color=theme.color(), strokeDash=theme.dash())
+        .encode(
+            x=step,
+            y=level,
+            detail=[alt.Detail("name:N"), alt.Detail("piece:Q")],
+            color=theme.color(),
+            strokeDash=theme.dash(),
+        )
     )
     exact = (
         alt.Chart(named("theory"))
@@ -458,13 +471,13 @@ def _spec(width: int) -> Spec:
     ends = (
         alt.Chart(named("ends"))
         .mark_text(align="left", dx=8, fontSize=theme.TEXT_SIZE)
-        .encode(x=step, y=level, text="label:N", color=hue)
+        .encode(x=step, y=level, text=alt.Text("label:N"), color=hue)
     )
     heading = (
         alt.Chart(named("titles"))
         .transform_filter("datum.panel == 'right'")
         .mark_text(align="left", baseline="bottom", fontSize=theme.TEXT_SIZE)
-        .encode(x=alt.value(0), y=alt.value(-8), text="text:N", color=theme.ink("ink"))
+        .encode(x=compose.at_x(0), y=compose.at_y(-8), text=alt.Text("text:N"), color=theme.ink("ink"))
     )
     loss = compose.layer(
         *(curve_ghost, curve, exact, marker, ends, heading), width=right, height=tall, name="loss"

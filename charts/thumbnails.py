@@ -40,7 +40,9 @@ def _lines(data: str, x: str, y: str, **scale: object) -> Panel:
     return (
         alt.Chart(named(data))
         .mark_line(strokeWidth=2, clip=True)
-        .encode(x=_bare(alt.X, x), y=_bare(alt.Y, y, **scale), detail="name:N", color=theme.color())
+        .encode(
+            x=_bare(alt.X, x), y=_bare(alt.Y, y, **scale), detail=alt.Detail("name:N"), color=theme.color()
+        )
     )
 
 
@@ -78,8 +80,10 @@ def _dropout() -> Panel:
     training = alt.Chart(named("training")).mark_rect(opacity=0.62)
     rules = alt.Chart(named("rules")).mark_rule(strokeWidth=2.4)
     return compose.layer(
-        training.encode(x=_bare(alt.X, "low"), x2="high:Q", y=y, y2="top:Q", color=theme.color()),
-        rules.encode(x=_bare(alt.X, "x"), y=y, y2="top:Q", color=theme.ink("blue")),
+        training.encode(
+            x=_bare(alt.X, "low"), x2=alt.X2("high:Q"), y=y, y2=alt.Y2("top:Q"), color=theme.color()
+        ),
+        rules.encode(x=_bare(alt.X, "x"), y=y, y2=alt.Y2("top:Q"), color=theme.ink("blue")),
     )
 
 
@@ -87,7 +91,13 @@ def _optimizers() -> Panel:
     picture = (
         alt.Chart(named("raster"))
         .mark_image(aspect=False)
-        .encode(x=_bare(alt.X, "x"), x2="x1:Q", y=_bare(alt.Y, "y"), y2="y1:Q", url="url:N")
+        .encode(
+            x=_bare(alt.X, "x"),
+            x2=alt.X2("x1:Q"),
+            y=_bare(alt.Y, "y"),
+            y2=alt.Y2("y1:Q"),
+            url=alt.Url("url:N"),
+        )
     )
     paths = (
         alt.Chart(named("path"))

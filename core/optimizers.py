@@ -132,7 +132,9 @@ _WEIGHT_DECAY = Knob(
     help="L2 penalty: adds weight decay times w to the gradient.",
 )  # fmt: skip
 _DECOUPLED_DECAY = replace(
-    _WEIGHT_DECAY, default=1e-2, help="Shrinks w by 1 − lr · weight decay, apart from the gradient."
+    _WEIGHT_DECAY,
+    default=1e-2,
+    help="Multiplies w by 1 − learning rate · weight decay, apart from the gradient.",
 )
 _MOMENTUM_DECAY = Knob(
     "momentum_decay", "float", 4e-3, label="Momentum schedule", low=0.0, high=1.0, step=0.001, symbol="ψ",
@@ -140,7 +142,7 @@ _MOMENTUM_DECAY = Knob(
 )  # fmt: skip
 _LR_DECAY = Knob(
     "lr_decay", "float", 0.0, label="Rate decay", low=0.0, high=1.0, step=0.001, symbol="κ",
-    help="The learning rate at step t is lr / (1 + (t − 1) · decay).",
+    help="At step t the learning rate is divided by 1 + (t − 1) · decay.",
 )  # fmt: skip
 _ACCUMULATOR = Knob(
     "initial_accumulator", "float", 0.0, label="Initial sum", low=0.0, high=10.0, step=0.1, symbol="G₀",
@@ -194,7 +196,8 @@ _YOGI_START = replace(
     help="Where v starts.",
 )  # fmt: skip
 _PROXIMAL_DECAY = replace(
-    _WEIGHT_DECAY, help="Divides w by 1 + lr · weight decay after the step, apart from the gradient."
+    _WEIGHT_DECAY,
+    help="Divides w by 1 + learning rate · weight decay after the step, apart from the gradient.",
 )
 _LION_BETA2 = "Decay of the average of gradients between steps; the step itself looks at it with β₁."
 _BELIEF_BETA2 = "Decay of the average of squared surprises g − m: it looks back about 1/(1 − β₂) steps."

@@ -740,7 +740,7 @@ def log_variance(activation: Activation, knobs: Mapping[str, float] | None = Non
 def first_bad(
     rms: ArrayLike, *, low: float = FLOAT32_TINY, high: float = FLOAT32_MAX, backward: bool = False
 ) -> int | None:
-    """Return the first layer at which a run of limited range would underflow or overflow, or None.
+    """Return the first layer at which a run leaves a limited range, or None.
 
     A layer is bad if its rms is below ``low``, above ``high``, or not a number. An rms of exactly 0 is
     not: zero weights and dead units give a true zero in any precision.
