@@ -30,7 +30,7 @@ SEED = int(os.environ.get("LAYERWISE_SEED", "0"))
 STATES = 1_000 if THOROUGH else 100  # a topic
 BATCH = 25
 # Of a data set and of a figure, whatever the controls: nine paths of 500 steps are the longest.
-ROWS, BYTES = 5_000, 250_000
+ROWS, BYTES = 5_000, 300_000
 
 # What fast states leave out beside COSTLY: length, of which there is more of the same.
 SHORT: Mapping[str, Mapping[str, float]] = {
