@@ -422,6 +422,15 @@ class Topic:
             **({self.key("tab"): tab} if tab else {}),
         }
 
+    def address(self, values: Values) -> dict[str, str | list[str]]:
+        """Write what the browser's address holds while a view is looked at.
+
+        That is what is not at its default, and not the default scenario: an untouched page has an address without
+        parameters. Unlike the short link on paper it names values that follow from others.
+        """
+        found = _address(self, self._packed(values))
+        return {name: list(text) if isinstance(text, list) else text for name, text in found.items()}
+
     def shown(self, values: Values) -> frozenset[str]:
         """Name the knobs that the panel shows beside these values; only these act."""
         return _shown(self, self._packed(values))
@@ -487,6 +496,23 @@ def _query(topic: Topic, packed: _Packed) -> Mapping[str, str | list[str]]:
     return MappingProxyType({topic.key("scenario"): topic.scenario_of(_settled(topic, packed)), **link})
 
 
+@lru_cache(maxsize=64)
+def _address(topic: Topic, packed: _Packed) -> Mapping[str, str | list[str]]:
+    found, settled = dict(_query(topic, packed)), _settled(topic, packed)
+    first = found[topic.key("scenario")] == topic.scenarios[0].name
+    if first:
+        del found[topic.key("scenario")]
+    chosen = None if first else topic.scenario(topic.scenario_of(settled))
+    shown = _shown(topic, packed)
+    given = {name: settled[name] for name in shown if settled[name] != topic.knobs[name].default}
+    # A default may be no default beside other values: then it has to be said.
+    follows = topic.settle(topic.fill({**(chosen.values if chosen else {}), **given}))
+    for name in shown:
+        if name not in given and follows[name] == settled[name]:
+            found.pop(topic.key(name), None)
+    return MappingProxyType(found)
+
+
 # What is constant in a topic.
 
 
@@ -545,12 +571,12 @@ LEARNING = (
 )  # parameters with which a page asks before it shows, and holds what was answered
 
 # Parameters of Streamlit, of ours on every page, and of links that pass through other sites.
-_FOREIGN = ("embed", "embed_options", "hide", "figure", *LEARNING, "fbclid", "gclid")
+FOREIGN = ("embed", "embed_options", "hide", "figure", *LEARNING, "fbclid", "gclid")
 
 
 def foreign(parameter: str) -> bool:
     """Say whether a parameter of a link is none of the page's concern."""
-    return parameter in _FOREIGN or parameter.startswith("utm_")
+    return parameter in FOREIGN or parameter.startswith("utm_")
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""The Streamlit side: navigation, controls bound to the URL, figures on a page, the notes panel."""
+"""The Streamlit side: navigation, controls that live in the URL, figures on a page, the notes panel."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.errors import StreamlitAPIException
 
 from charts.topic import CUSTOM, WHY, Group, Link, Scenario, Tab, Topic, Values, foreign
 from core.knobs import Knob, KnobError, Value
@@ -23,9 +22,10 @@ LEAN = True  # controls that are folded away are made when they are opened
 class Panel:
     """The control panel of one topic in one visitor's session.
 
-    Streamlit binds every widget to the URL. Around it stand three things that it does not do: values that no
-    widget shows for now are kept; a link is read with the knobs before any widget exists, so that what it got
-    wrong can be said; and choosing a scenario, a reset or a click on a figure sets many widgets at once.
+    A link is read with the knobs before any widget exists, so that what it got wrong can be said; values that no
+    widget shows for now are kept; choosing a scenario, a reset or a click on a figure sets many widgets at once. What
+    holds at the end of a run is written into the address, all of it at once (``history``). Streamlit could bind each
+    widget to a parameter; then the browser draws the whole page anew for the address before it sends what was changed.
     """
 
     def __init__(self, topic: Topic) -> None:
@@ -33,13 +33,19 @@ class Panel:
         self.topic = topic
         self._kept = f"_{topic.prefix}_values"
         self._said = f"_{topic.prefix}_problems"
-        self._loose = f"_{topic.prefix}_loose"
         self._pinned = f"_{topic.prefix}_pin"
         self._scenario = topic.key("scenario")
         self.refused: dict[str, str] = {}  # by knob, what is wrong with a text that was typed
         self._fresh = True  # until a fragment runs on its own, the values are those of this run
-        self.entered = st.session_state.get(_PAGE) != topic.name or self._kept not in st.session_state
+        self._drawn: set[str] = set()  # knobs with a control in view
+        self._beside: frozenset[str] = frozenset()  # those of them outside the fragment
+        self._new = self._kept not in st.session_state  # to this session
+        self._first = f"_{topic.prefix}_first"  # values that the session began with
+        self._missed = f"_{topic.prefix}_missed"
+        self.entered = st.session_state.get(_PAGE) != topic.name or self._new
         st.session_state[_PAGE] = topic.name
+        for key in st.session_state.pop(self._missed, ()):
+            self._catch_up(key)
         self.values = self._enter() if self.entered else self._read()
         st.session_state[self._kept] = self.values
 
@@ -47,52 +53,20 @@ class Panel:
 
     def _enter(self) -> dict[str, Value]:
         """Take the link's values on arrival at the page, or those of an earlier visit if the link names none."""
-        found = {name: st.query_params.get_all(name) for name in st.query_params}
-        query = self.topic.canonical(found)
+        query = self.topic.canonical(_present())
         own = any(name.startswith(f"{self.topic.prefix}_") for name in query)
         values, problems = self.topic.parse(query)
         if not own and self._kept in st.session_state:
             values = st.session_state[self._kept]
-        # Streamlit takes from the address only what is written as its menus and sliders have it: no "relu", no "yes".
-        kept = {
-            name: written
-            for name, texts in query.items()
-            if (written := self._written(name, texts)) is not None
-        }
-        changed = found != kept
-        if changed:
-            # At once: each change sends the whole address, and a link may hold a thousand parameters of no use.
-            st.query_params.from_dict(kept)
-        tab = self.topic.key("tab")
-        chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
-        if chosen is not None and tab not in query:  # a link to a scenario leads to what it is about
-            self.open(chosen.tab)
+        self._open_for(query)
         st.session_state[self._said] = (problems, dict(values))
-        st.session_state[self._loose] = True
         for name in self.topic.knobs:
             st.session_state.pop(self.topic.key(name), None)
-        self._show(values)
-        if changed:
-            # Streamlit seeds its widgets from the address as it was when the run began, also with what a knob refuses
-            # (1_000, three of four choices). The next run begins with the address as it should be.
-            st.session_state[self._kept] = values
-            st.rerun()
+        if self._new:
+            st.session_state[self._first] = dict(values)
+        else:
+            self._show(values)
         return values
-
-    def _written(self, name: str, texts: list[str]) -> list[str] | None:
-        """Return what a parameter holds as the controls write it.
-
-        None for what cannot be used: it would be complained about on the way back.
-        """
-        found = self.topic.knob_of(name)
-        if found is None:
-            return texts if name in (self._scenario, self.topic.key("tab")) or foreign(name) else None
-        knob = self.topic.knobs[found]
-        try:
-            text = knob.text(knob.parse(texts))
-        except KnobError:
-            return None
-        return text if isinstance(text, list) else [text]
 
     def _read(self) -> dict[str, Value]:
         """Take the widgets' values; a knob without a widget keeps the value it had."""
@@ -136,18 +110,19 @@ class Panel:
         values, problems = self.topic.parse(query)
         st.session_state[self._said] = (problems, dict(values))
         self.set(values)
+        self._open_for(query)
+
+    def _open_for(self, query: Mapping[str, Sequence[str]]) -> None:
+        """Open the tab that an address names, or else the one that its scenario is about."""
         tab = query.get(self.topic.key("tab"), [""])[-1]
         chosen = self.topic.scenario(query.get(self._scenario, [""])[-1])
-        if tab in self.topic.tab_names:
-            self.open(tab)
-        else:  # as on arrival by a link
-            self.open(chosen.tab if chosen is not None and chosen.tab else WHY)
+        if tab not in self.topic.tab_names:
+            tab = chosen.tab if chosen is not None and chosen.tab else WHY
+        self.open(tab)
 
     def _show(self, values: Values) -> None:
         """Give the widgets these values, touching only those that differ."""
         held = st.session_state.to_dict()
-        address = {name: st.query_params.get_all(name) for name in st.query_params}
-        loose = held.get(self._loose, False)
         shown = self.topic.shown(values)
         for name, knob in self.topic.knobs.items():
             key = self.topic.key(name)
@@ -159,11 +134,10 @@ class Panel:
             if name in self.refused and values[name] == knob.default:
                 continue  # what was typed stays, to be mended
             wanted = _to_widget(knob, values[name])
-            if loose or held.get(key) != wanted:
+            if held.get(key) != wanted:
                 st.session_state[key] = wanted
-            _address(key, knob, values[name], address.get(key, []))
         scenario = self.topic.scenario_of(self.topic.settle(values))
-        if loose or held.get(self._scenario) != scenario:
+        if held.get(self._scenario) != scenario:
             st.session_state[self._scenario] = scenario
 
     def _changed(self, name: str) -> None:
@@ -173,7 +147,17 @@ class Panel:
             values |= self.topic.complete(values)
         st.session_state[self._kept] = values
         self._show(values)
-        st.session_state[self._loose] = False
+
+    def _catch_up(self, key: str) -> None:
+        """Follow a control that was changed while there was no server, or another one.
+
+        The browser brings what its controls hold to a session that knows only the address, and no callback is called.
+        """
+        name = self.topic.knob_of(key)
+        if name is None:
+            self.choose()
+        else:
+            self._changed(name)
 
     def choose(self, scenario: str | None = None) -> None:
         """Set every value to a scenario's, by name or as the menu says, and open the tab it is about."""
@@ -187,6 +171,12 @@ class Panel:
         """Open a tab from a callback; nothing for no name."""
         if tab:
             st.session_state[self.topic.key("tab")] = tab
+
+    @property
+    def tab(self) -> str:
+        """The open tab."""
+        tab = st.session_state.get(self.topic.key("tab"))
+        return tab if tab in self.topic.tab_names else WHY
 
     def go(self, link: Link) -> None:
         """Show the view of a link to this page: what it does not set returns to the defaults."""
@@ -204,6 +194,30 @@ class Panel:
         other = int(np.random.default_rng().integers(int(knob.low), int(knob.high)))
         present = int(self._read()["seed"])  # type: ignore[arg-type]
         self.set({"seed": other if other < present else other + 1})
+
+    # The address
+
+    def query(self) -> dict[str, str | list[str]]:
+        """Return the page's own parameters of the address: the values, and the open tab."""
+        found = self.topic.address(self.values)
+        if self.tab != WHY:
+            found[self.topic.key("tab")] = self.tab
+        return found
+
+    def address(self) -> dict[str, list[str]]:
+        """Return all parameters of the address as they should be: the page's own, and what is no page's concern."""
+        others = {name: texts for name, texts in _present().items() if foreign(name)}
+        own = self.query().items()
+        return others | {name: text if isinstance(text, list) else [text] for name, text in own}
+
+    def write(self) -> None:
+        """Have Streamlit write the address where ``history.watch`` does not, or not yet.
+
+        That is where a fragment runs on its own, and where a run takes long.
+        """
+        wanted = self.address()
+        if wanted != _present():
+            st.query_params.from_dict(wanted)
 
     # Pinning
 
@@ -238,13 +252,10 @@ class Panel:
         """Draw the panel into the sidebar."""
         topic, values = self.topic, self.values
         names = [scenario.name for scenario in topic.scenarios]
-        st.selectbox(
-            "Scenario",
-            [*names, CUSTOM],
-            key=self._scenario,
-            bind="query-params",
-            on_change=self.choose,
-        )
+        first = topic.scenario_of(topic.settle(st.session_state[self._first]))
+        index = [*names, CUSTOM].index(first)
+        said = st.selectbox("Scenario", [*names, CUSTOM], index, key=self._scenario, on_change=self.choose)
+        missed = [self._scenario] if self._new and said != first else []
         groups = [group for group in topic.layout(values) if group.knobs and not group.resting]
         for title, together in groupby(groups, lambda group: group.title):
             # What has no title stands in one container however many groups it is, so that what folds keeps its place.
@@ -271,6 +282,11 @@ class Panel:
                 help="Keep the present curves in gray behind the next ones.",
             )
             st.button("Reset", key=f"_{topic.prefix}_reset", on_click=self.reset, type="tertiary")
+        if self._new:
+            missed += [topic.key(name) for name in topic.knobs if self.values[name] != values[name]]
+        if missed:
+            st.session_state[self._missed] = missed
+            st.rerun()
 
     def _presets(self, group: Group) -> None:
         """Draw the buttons that set several of a group's knobs at once."""
@@ -282,16 +298,34 @@ class Panel:
                 key = f"_{self.topic.prefix}_{group.title}_{label}"
                 st.button(label, key=key, on_click=self.set, args=(changes,), type="tertiary")
 
-    def refresh(self) -> Values:
+    def refresh(self) -> bool:
         """Take over what the widgets say now: a fragment runs again with the panel of the page's last run.
 
         In that run itself they have said it: to the panel when it was made, and each when it was drawn.
+
+        Returns:
+            whether the fragment runs on its own.
         """
-        if not self._fresh:
+        alone = not self._fresh
+        if alone:
             self.values = self._read()
             st.session_state[self._kept] = self.values
+            self._drawn = set(self._beside)
+        else:
+            self._beside = frozenset(self._drawn)
         self._fresh = False
-        return self.values
+        return alone
+
+    def release(self) -> None:
+        """Forget the widgets that are not in view, when all that are have been drawn; their values are kept.
+
+        Streamlit drops what such a widget last held, and what it had been given at first would come back.
+        """
+        held = st.session_state.to_dict()
+        for name in self.topic.knobs:
+            key = self.topic.key(name)
+            if name not in self._drawn and key in held:
+                del st.session_state[key]
 
     def controls(self, tab: Tab) -> Values:
         """Draw a tab's own controls side by side, at most four a row, and return all values as they now are."""
@@ -316,13 +350,15 @@ class Panel:
     def _widget(self, knob: Knob) -> None:
         """Draw one knob's control, and take over what it holds if that is not its value."""
         key, value = self.topic.key(knob.name), self.values[knob.name]
+        self._drawn.add(knob.name)
         shown = _to_widget(knob, value)
-        if key not in st.session_state:
+        # A new session gives its controls what they begin with, and no state: so one that the browser brings is heard of.
+        default = _to_widget(knob, st.session_state[self._first][knob.name])
+        if not self._new and key not in st.session_state:
             st.session_state[key] = shown
         raw: Any
         shared: dict[str, Any] = {
             "key": key,
-            "bind": "query-params",
             "help": knob.help or None,
             "on_change": self._changed,
             "args": (knob.name,),
@@ -330,7 +366,6 @@ class Panel:
         label = knob.label or knob.name
         if knob.symbol and not label.endswith(f" {knob.symbol}"):
             label += f", {knob.symbol}"
-        default = _to_widget(knob, knob.default)
         if knob.kind == "bool":
             raw = st.toggle(label, value=default, **shared)
         elif knob.kind == "choice":
@@ -351,7 +386,8 @@ class Panel:
                 label, knob.choices, default=default, max_selections=knob.most or None, **shared
             )
         elif knob.log:
-            raw = st.select_slider(label, _grid(knob, value), value=default, **shared)
+            stops = _grid(knob, value)
+            raw = st.select_slider(label, stops, value=default if default in stops else shown, **shared)
         else:
             # The range never changes: to Streamlit a slider of another range is another widget, and the old one's
             # value would stay in the URL.
@@ -381,28 +417,9 @@ def leave() -> bool:
     return st.session_state.pop(_PAGE, None) is not None
 
 
-def _address(key: str, knob: Knob, value: Value, present: Sequence[str]) -> None:
-    """Write the value of a knob that has no control in view into the address; a control writes its own.
-
-    Streamlit does not do it for a control that is about to appear with a value, nor for one that stays hidden.
-
-    Args:
-        key: of the parameter.
-        knob: whose value it is.
-        value: to be written, unless it is the knob's default.
-        present: what the address holds of it now.
-    """
-    text = knob.text(value)
-    wanted = [] if value == knob.default else text if isinstance(text, list) else [text]
-    if present == wanted:
-        return
-    try:
-        if wanted:
-            st.query_params[key] = wanted
-        else:
-            del st.query_params[key]
-    except StreamlitAPIException:
-        return
+def _present() -> dict[str, list[str]]:
+    """Return the parameters of the address as the run knows it."""
+    return {name: st.query_params.get_all(name) for name in st.query_params}
 
 
 def show(knob: Knob, value: Value) -> str:

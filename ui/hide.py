@@ -1,5 +1,6 @@
 """A page without some of its parts: ``?hide=controls`` and ``?hide=text``, for a figure in a lesson or in a frame."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -23,10 +24,14 @@ def problems() -> list[str]:
     ]
 
 
-def whole() -> str:
-    """Return the query of the same view with nothing hidden and out of its frame."""
-    names = [name for name in st.query_params if name not in ("hide", "embed", "embed_options")]
-    return urlencode({name: st.query_params.get_all(name) for name in names}, doseq=True)
+def whole(address: Mapping[str, list[str]]) -> str:
+    """Return the query of the same view with nothing hidden and out of its frame.
+
+    Args:
+        address: all parameters of the view with the lists of their values.
+    """
+    kept = {name: texts for name, texts in address.items() if name not in ("hide", "embed", "embed_options")}
+    return urlencode(kept, doseq=True)
 
 
 def _named() -> list[str]:

@@ -70,7 +70,13 @@ def show(topic: Topic) -> None:
                 lesson.switch()  # the other controls, the scenario's name first of all, would tell
         history.watch(panel)
         return
-    with Waiting(lambda: head.draw().empty()):
+
+    def takes_long() -> DeltaGenerator:
+        if not panel.entered:
+            panel.write()  # whoever loads the page anew meanwhile gets what was asked for
+        return head.draw().empty()
+
+    with Waiting(takes_long):
         view = topic.glance(panel.values)
     said = head.draw()
 
@@ -201,12 +207,12 @@ def _address(query: Mapping[str, str | list[str]]) -> str:
 @st.fragment
 def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int, aside: bool) -> None:
     """Draw the figure's toolbar, unless the figure stands aside, and the tabs; only the open one computes."""
-    panel.refresh()
+    alone = panel.refresh()
+    if alone:
+        panel.write()
     hidden = hide.hidden()
     names = topic.tab_names
-    # On arrival the tabs, which come below, have not yet said which of them is open.
-    tab = st.session_state.get(topic.key("tab")) or st.query_params.get(topic.key("tab"))
-    opened = tab if tab in names else WHY
+    opened = panel.tab
     link = _address({**topic.query(panel.values), topic.key("tab"): opened, **predict.address()})
     brief = _address(topic.brief(panel.values, "" if opened == WHY else opened))
     shared = _Shared(topic, panel, width, hidden, link, brief)
@@ -223,9 +229,7 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int, asi
                 _tab(shared, each)
     else:
         # Only the derivation is open at first: the other tabs compute.
-        places = st.tabs(
-            names, default=WHY, key=f"{topic.prefix}_tab", on_change="rerun", bind="query-params"
-        )
+        places = st.tabs(names, default=WHY, key=topic.key("tab"), on_change="rerun")
         for name, place in zip(names, places, strict=True):
             if not place.open:
                 continue
@@ -248,8 +252,10 @@ def _lower(topic: Topic, panel: Panel, view: View, main: Figure, width: int, asi
     ):  # on paper the derivation follows the figure, whatever tab is open
         with st.container(key=f"{PRINT}_why"):
             st.markdown(view.why)
+    if alone:
+        panel.release()
     if hidden or st.context.is_embedded:
-        st.caption(f"[Open the whole page](?{hide.whole()})")
+        st.caption(f"[Open the whole page](?{hide.whole(panel.address())})")
     delivery.deliver()
 
 

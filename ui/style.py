@@ -10,6 +10,7 @@ PRINT, SCREEN = "print", "screen"
 
 # What holds the page's place: sent on its own, before anything is drawn.
 _SCREEN = f"""
+:root {{ --layerwise-column: ours; }}
 [data-testid="stMainBlockContainer"] {{ padding: 4.2rem 2.5rem 3rem; max-width: 1640px; }}
 [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] {{ gap: 0.6rem; }}
 [data-testid="stSidebarUserContent"] [data-testid="stVerticalBlock"] {{ gap: 0.7rem; }}

@@ -38,6 +38,8 @@ page.watchWidth = (parent, told, tell) => {{
   const column = document.querySelector('[data-testid="stMainBlockContainer"]');
   if (!column || own.watch) return stop;
   const report = () => {{
+    // Until our own rules are there the column is narrower; when they come it changes.
+    if (!getComputedStyle(document.documentElement).getPropertyValue('--layerwise-column')) return;
     const style = getComputedStyle(column);
     const inner = column.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
     const step = inner < 640 ? 10 : {_STEP};
@@ -48,7 +50,8 @@ page.watchWidth = (parent, told, tell) => {{
   own.watch.observe(column);
   return stop;
 }};
-return ({{ parentElement, data, setStateValue }}) => page.watchWidth(parentElement, data.width, setStateValue);
+return ({{ parentElement, data, setStateValue }}) =>
+  page.onceHere('', setStateValue, (setWidth) => page.watchWidth(parentElement, data.width, setWidth));
 """
 
 _component = part("viewport", _SCRIPT)

@@ -328,7 +328,7 @@ def test_settings_survive_a_visit_to_another_page(visit: Callable[..., Any]) -> 
 
 
 def test_a_large_run_grows_in_place_and_a_control_abandons_it(visit: Callable[..., Any]) -> None:
-    page = visit("initialization?init_width=512&init_batch=8&init_depth=60")
+    page = visit("initialization?init_width=512&init_batch=8&init_depth=100")
     page.get_by_text("Drawing more networks").wait_for(timeout=30_000)
     page.wait_for_selector(f"{CHART} svg")
     page.locator(f"{CHART} svg").first.evaluate("svg => { svg.kept = true }")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.browser.driver import ROOT
-from tests.browser.test_app import drawn, parameters, press, reads, settled, toolbar
+from tests.browser.test_app import drawn, parameters, press, reads, settled, slider, toolbar
 from tests.deploy.nginx import nginx
 
 PROCESSES = 2
@@ -125,7 +125,13 @@ def test_a_visitor_survives_the_process(site: tuple[str, list[int]], contexts: C
     assert parameters(page)["drop_p"] == chosen
     assert reads(page, "p_drop") == shown
     assert drawn(page) == picture
-    press(page, "p_drop")
+    # The first thing that the other process hears of is a control that is moved on: from where it is, to where it goes.
+    slider(page, "p_drop").press("ArrowRight")
+    page.wait_for_function(
+        "(old) => new URLSearchParams(location.search).get('drop_p') !== old", arg=chosen[0]
+    )
+    settled(page)
+    assert float(parameters(page)["drop_p"][0]) == float(str(reads(page, "p_drop"))) > float(chosen[0])
     assert drawn(page) != picture
 
     with page.expect_download(timeout=60_000) as waiting:

@@ -64,6 +64,25 @@ def test_the_short_link_of_a_picture_opens_the_same_view_today(topic):
 
 
 @every_topic
+def test_the_address_of_the_browser_opens_the_view_that_it_stands_above(topic):
+    for seed in range(5):
+        values = random_values(topic, 3000 + seed)
+        query = opened(f"?{urlencode(topic.address(values), doseq=True)}")[1]
+        assert topic.parse(query) == (topic.settle(values), []), f"seed {seed}"
+        # Every shown knob in turn at its default, which beside the others may not be what follows.
+        for name in topic.shown(values):
+            one = {**values, name: topic.knobs[name].default}
+            query = opened(f"?{urlencode(topic.address(one), doseq=True)}")[1]
+            assert topic.parse(query) == (topic.settle(one), []), f"seed {seed}, {name}"
+    for scenario in topic.scenarios:
+        wanted = topic.settle(topic.scenario_values(scenario))
+        query = opened(f"?{urlencode(topic.address(wanted), doseq=True)}")[1]
+        assert topic.parse(query) == (wanted, [])
+        assert query.get(topic.key("scenario"), [topic.scenarios[0].name]) == [scenario.name]
+    assert topic.address(topic.defaults()) == {}
+
+
+@every_topic
 def test_every_scenario_and_seed_has_a_link(topic):
     for number, scenario in enumerate(topic.scenarios):
         values = topic.scenario_values(scenario)

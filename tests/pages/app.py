@@ -60,6 +60,16 @@ def link(at):
     return parse_qs(toolbars(at)[0]["link"].split("?", 1)[1], keep_blank_values=True)
 
 
+def address(at):
+    """Return the page's own parameters that the address is to hold."""
+    (told,) = (
+        json.loads(element.proto.json)
+        for element in at.get("bidi_component")
+        if element.proto.component_name == "layerwise_history"
+    )
+    return parse_qs(told["query"], keep_blank_values=True)
+
+
 def values(at, topic: Topic):
     """Return the values that the page says it shows."""
     found, problems = topic.parse(link(at))

@@ -11,7 +11,7 @@ import pytest
 from charts.topic import Topic
 from core.knobs import quote
 from tests.charts.topics import BY_NAME
-from tests.pages.app import charts, link, press, shows, texts, values, visit
+from tests.pages.app import address, charts, link, press, shows, texts, values, visit
 
 ACT, INIT, BN, DROP, OPT = (
     BY_NAME[name] for name in ("activations", "initialization", "batchnorm", "dropout", "optimizers")
@@ -253,7 +253,7 @@ def test_the_wrong_value_leaves_the_address(topic):
     }
     key = topic.key(name[topic.name])
     at = visit(topic, {key: "wrong"})
-    assert key not in at.query_params
+    assert key not in address(at)
 
 
 def other_letters(knob):
@@ -282,10 +282,7 @@ def test_a_value_in_other_letters_is_in_the_address_as_its_control_writes_it(top
     at = visit(topic, {topic.key(name): texts for name, texts, _ in kinds.values()})
     assert not at.warning
     for name, _, wanted in kinds.values():
-        held = at.query_params[topic.key(name)]
-        assert (held if isinstance(held, list) else [held]) == (
-            wanted if isinstance(wanted, list) else [wanted]
-        )
+        assert address(at)[topic.key(name)] == (wanted if isinstance(wanted, list) else [wanted])
 
 
 @pytest.mark.parametrize("topic", BY_NAME.values(), ids=lambda topic: topic.name)
@@ -318,4 +315,4 @@ def test_a_bad_link_on_the_way_back_to_a_page():
     (warning,) = at.warning
     assert "drop_none" in warning.value
     assert "many" in warning.value
-    assert not {"drop_inputs", "drop_none"} & set(at.query_params)
+    assert not {"drop_inputs", "drop_none"} & set(address(at))
