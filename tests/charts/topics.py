@@ -27,7 +27,7 @@ RESHAPING: Mapping[str, frozenset[str]] = {
 }
 COSTLY: Mapping[str, Mapping[str, float]] = {
     "initialization": {"width": 96, "seeds": 4, "batch": 8, "depth": 40},
-    "optimizers": {"fair_horizon": 100, "rot_horizon": 200},
+    "optimizers": {"fair_horizon": 100, "rot_horizon": 200, "land_layers": 12},
     "dropout": {"depth_width": 64, "depth_layers": 30, "nonlin_width": 96},
 }
 
