@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import logging
 import mimetypes
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from charts.addresses import page_of
 _ASSETS = Path(st.__file__).parent / "static"
 _YEAR = 365 * 24 * 60 * 60
 _STATUS = 64  # bytes; a message that is longer says more than whether a script runs
+_IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.~-]+\.js)"')  # of a script beside the one that holds it
 MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _LOG = logging.getLogger(__name__)
 
@@ -76,21 +78,56 @@ def _type(path: Path) -> bytes:
 
 
 class Ahead:
-    """Prepares the page that a browser asks for, once, in a thread of its own."""
+    """Prepares the page that a browser asks for, once, in a thread of its own; and has the browser prepare too.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Streamlit's page asks for the scripts that draw a chart when the first chart arrives. The answer to who asks for a
+    page names them, so that they are fetched and read while the server still computes.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path = _ASSETS) -> None:
         self._app = app
+        links = (f"<./static/js/{name}>; rel=modulepreload" for name in _drawing(folder))
+        self._link = (b"link", ", ".join(links).encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass every request on."""
-        if scope["type"] == "http" and scope["method"] == "GET":
-            last = scope["path"].rsplit("/", 1)[-1]
-            name = page_of(last)
-            if name:
-                _begin(name, lambda: _page(name))
-            elif not last:
-                _begin("home", _home)
-        await self._app(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        last = scope["path"].rsplit("/", 1)[-1]
+        name = page_of(last)
+        if name:
+            _begin(name, lambda: _page(name))
+        elif not last:
+            _begin("home", _home)
+        else:
+            await self._app(scope, receive, send)
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200 and self._link[1]:
+                message = {**message, "headers": [*message["headers"], self._link]}
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _drawing(folder: Path) -> list[str]:
+    """Return the scripts that Streamlit's page asks for with the first chart; none where they are not as we know them."""
+    scripts = folder / "static" / "js"
+    try:
+        begins = (folder / "index.html").read_text(encoding="utf-8")
+        found: list[str] = []
+        waiting = sorted(path.name for path in scripts.glob("ArrowVegaLiteChart.*.js"))
+        while waiting:
+            name = waiting.pop()
+            if name in found or name in begins:
+                continue
+            found.append(name)
+            waiting += _IMPORT.findall((scripts / name).read_text(encoding="utf-8"))
+    except OSError:
+        return []
+    return found
 
 
 class Calm:

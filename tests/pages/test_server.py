@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 import threading
 from importlib import import_module
@@ -99,6 +100,36 @@ def test_a_socket_is_left_to_streamlit(assets: server.Assets) -> None:
 
 
 # What is prepared
+
+
+async def _page(_scope, _receive, send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+
+
+@pytest.mark.parametrize("path", ["/", "/dropout", "/course/batch-norm"])
+def test_a_page_names_the_scripts_that_draw_its_charts(begun, path: str) -> None:
+    (start,) = asked(server.Ahead(_page), path)
+    named = re.findall(r"<\./([^>]+)>; rel=modulepreload", dict(start["headers"])[b"link"].decode())
+    assert len(named) == len(set(named)) > 10
+    assert set(named) <= set(FILES)
+    assert any("/ArrowVegaLiteChart." in name for name in named)
+    begins = (FOLDER / "index.html").read_text(encoding="utf-8")
+    assert not [name for name in named if name in begins], "it is asked for anyway"
+    assert dict(start["headers"])[b"content-type"] == b"text/html"
+
+
+@pytest.mark.parametrize("path", ["/static/js/none.js", "/_stcore/health"])
+def test_what_is_no_page_names_none(begun, path: str) -> None:
+    (start,) = asked(server.Ahead(_page), path)
+    assert start["headers"] == [(b"content-type", b"text/html")]
+
+
+def test_where_the_scripts_are_others_none_are_named(begun, tmp_path: Path) -> None:
+    (start,) = asked(server.Ahead(_page, tmp_path), "/")
+    assert b"link" not in dict(start["headers"])
+    (tmp_path / "index.html").write_text("")
+    (start,) = asked(server.Ahead(_page, tmp_path), "/")
+    assert b"link" not in dict(start["headers"])
 
 
 @pytest.fixture
