@@ -274,14 +274,18 @@ def other_letters(knob):
 @pytest.mark.parametrize("topic", BY_NAME.values(), ids=lambda topic: topic.name)
 def test_a_value_in_other_letters_is_in_the_address_as_its_control_writes_it(topic):
     kinds = {}
-    for name in topic.shown(topic.defaults()):
-        knob = topic.knobs[name]
+    for name, knob in topic.knobs.items():
+        if name not in topic.shown(topic.defaults()):
+            continue
         if (texts := other_letters(knob)) and (wanted := knob.text(knob.parse(texts))) != texts:
             kinds.setdefault((knob.kind, knob.log), (name, texts, wanted))
-    assert kinds
     at = visit(topic, {topic.key(name): texts for name, texts, _ in kinds.values()})
     assert not at.warning
-    for name, _, wanted in kinds.values():
+    # Beside the other values one of them may not act, and what does not act is in no address.
+    acting = topic.shown(values(at, topic))
+    found = [(name, wanted) for name, _, wanted in kinds.values() if name in acting]
+    assert len(found) >= max(1, len(kinds) - 1)
+    for name, wanted in found:
         assert address(at)[topic.key(name)] == (wanted if isinstance(wanted, list) else [wanted])
 
 
