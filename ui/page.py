@@ -33,7 +33,7 @@ from ui.warn import warn
 # Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
 # in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
 HEAD_START = 0.12
-# The same for the first page of a visit: the browser has yet to fetch what draws a figure, and fetches in the order in
+# The same where a visit begins: the browser has yet to fetch what draws a figure, and fetches in the order in
 # which it is asked.
 FIRST_START = 0.4
 _SHOWN = "_shown"  # values that the last run drew
@@ -45,6 +45,7 @@ GROWING = "Drawing more networks into the figure; change a control at any time."
 
 def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
+    st.session_state.setdefault(_SHOWN, None)  # from here on this is no new visit
     st.set_page_config(page_title=f"{title} · Layerwise" if title else "Layerwise")
     lay()
     if st.context.is_embedded:
@@ -56,6 +57,7 @@ def show(topic: Topic) -> None:
     navigation.require()
     topic = settings.allowed(topic)
     panel = Panel(topic)
+    arrived = _SHOWN not in st.session_state
     width = viewport.width()
     hidden = hide.hidden()
     words = hide.TEXT not in hidden
@@ -94,8 +96,8 @@ def show(topic: Topic) -> None:
         figure.draw(main, width, key, click)
         if main.play:
             playback.draw()
-    shown, st.session_state[_SHOWN] = st.session_state.get(_SHOWN), panel.values
-    if shown is None:
+    shown, st.session_state[_SHOWN] = st.session_state[_SHOWN], panel.values
+    if arrived:
         rest(FIRST_START)
     elif not panel.entered and shown != panel.values:
         rest(HEAD_START)
