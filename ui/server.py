@@ -148,7 +148,7 @@ class Calm:
         held: list[Message] = []
         turn = 0  # counts what is said of running, so that a moment that has passed knows whether it still matters
         told: bool | None = None
-        waits: asyncio.Task[None] | None = None
+        waits: asyncio.Task[None] | None = None  # kept, or the event loop could lose it before it is done
 
         async def release() -> None:
             nonlocal told
