@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard
 
 import altair as alt
 import numpy as np
@@ -78,7 +78,7 @@ def blank(frame: pd.DataFrame) -> pd.DataFrame:
         for name, column in columns(frame).items()
     }
     if "shown" in row:
-        row["shown"] = np.zeros(len(frame.index[:1]), bool)
+        row["shown"] = np.zeros(min(frame.shape[0], 1), bool)
     return _frame(row)
 
 
@@ -95,8 +95,23 @@ Column = np.ndarray | Text
 class _Made(pd.DataFrame):
     """A frame that knows the columns it was made from, until another is put in place of one.
 
-    What is derived from it is a plain frame.
+    It is put together when something of pandas is first asked of it: what the browser gets is made from the columns
+    alone. What is derived from it is a plain frame.
     """
+
+    def __getattr__(self, name: str) -> Any:  # type: ignore[misc]  # final in its stubs, not in pandas
+        """Put the frame together where pandas looks for what holds its cells."""
+        own = vars(self)
+        if name in _INSIDE and "_mgr" not in own and _COLUMNS in own:
+            own.update(vars(_built(own[_COLUMNS])))
+            return own[name]
+        return super().__getattr__(name)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        own = vars(self)
+        return super().shape if "_mgr" in own else (_length(own[_COLUMNS]), len(own[_COLUMNS]))
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
@@ -104,8 +119,12 @@ class _Made(pd.DataFrame):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Set cells, and forget what the frame was made from."""
+        _ = self._mgr
         vars(self).pop(_COLUMNS, None)
         super().__setitem__(key, value)
+
+
+_INSIDE = frozenset({"_mgr", "_attrs", "_flags"})  # what a frame of pandas consists of
 
 
 _COLUMNS = "_made_of"
@@ -181,20 +200,33 @@ def _code(count: int) -> type[np.signedinteger[Any]]:
 def _frame(made: dict[str, Column]) -> pd.DataFrame:
     """Build a frame without looking at its cells, and let it keep its columns."""
     cells = [column.codes if isinstance(column, Text) else column for column in made.values()]
-    count = len(cells[0]) if cells else 0
+    count = _length(made)
     for name, column in zip(made, cells, strict=True):
         if column.shape != (count,):
             raise ValueError(f"{name} has shape {column.shape} in a frame of {count} rows")
     if any(column.dtype.kind not in "biuf" for column in cells):  # nothing a figure should hold
         return pd.DataFrame({k: _categorical(v) if isinstance(v, Text) else v for k, v in made.items()})
+    frame = object.__new__(_Made)
+    vars(frame)[_COLUMNS] = made
+    return frame
+
+
+def _length(made: Mapping[str, Column]) -> int:
+    """Return the rows of columns."""
+    first = next(iter(made.values()), ())
+    return len(first.codes) if isinstance(first, Text) else len(first)
+
+
+def _built(made: Mapping[str, Column]) -> pd.DataFrame:
+    """Put columns together to a frame of pandas; its constructor would go through all cells."""
     blocks = [
         (_categorical(column) if isinstance(column, Text) else column[None], np.array([k]))
         for k, column in enumerate(made.values())
     ]
-    frame = create_dataframe_from_blocks(blocks, index=pd.RangeIndex(count), columns=_header(tuple(made)))
-    frame.__class__ = _Made  # its constructor would go through all columns again
-    vars(frame)[_COLUMNS] = made
-    return cast(pd.DataFrame, frame)
+    frame: pd.DataFrame = create_dataframe_from_blocks(
+        blocks, index=pd.RangeIndex(_length(made)), columns=_header(tuple(made))
+    )
+    return frame
 
 
 def _categorical(text: Text) -> pd.Categorical:

@@ -89,7 +89,7 @@ def icon() -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-_STARTED = "_started"
+_MENU = "_menu"  # of a session; each of its pages looks into the file system when it is made
 
 
 def offered() -> Mapping[str, Entry]:
@@ -100,6 +100,14 @@ def offered() -> Mapping[str, Entry]:
 
 def run() -> StreamlitPage:
     """Declare the menu and return the page that the address names."""
+    if _MENU not in st.session_state:
+        st.session_state[_MENU] = _sections()
+    # In a frame of another page (?embed=true) the menu would lead the frame away.
+    return st.navigation(st.session_state[_MENU], position="hidden" if st.context.is_embedded else "top")
+
+
+def _sections() -> dict[str, list[StreamlitPage]]:
+    """Make the pages, by the section of the menu, former names among them."""
     sections: dict[str, list[StreamlitPage]] = {
         "": [st.Page("pages/home.py", title="Layerwise", icon=":material/layers:", default=True)]
     }
@@ -112,9 +120,7 @@ def run() -> StreamlitPage:
     sections[CLAIMS.section] = [
         st.Page(CLAIMS.script, title=CLAIMS.title, icon=CLAIMS.icon, url_path="claims")
     ]
-    st.session_state[_STARTED] = True
-    # In a frame of another page (?embed=true) the menu would lead the frame away.
-    return st.navigation(sections, position="hidden" if st.context.is_embedded else "top")
+    return sections
 
 
 def _moved(page: StreamlitPage) -> Callable[[], None]:
@@ -133,7 +139,7 @@ def require() -> None:
     Streamlit discovers a folder named ``pages`` by itself: the first deep link after a server start runs the
     script without ``app.py``. Declaring the menu once makes the next run of this session go through it.
     """
-    if not st.session_state.get(_STARTED):
+    if _MENU not in st.session_state:
         st.set_page_config(page_title="Layerwise", page_icon=icon(), layout="wide")
         run()
         st.rerun()

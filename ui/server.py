@@ -5,6 +5,7 @@ without a detour, and while they are on their way what the page needs is importe
 """
 
 import asyncio
+import gc
 import inspect
 import logging
 import mimetypes
@@ -22,11 +23,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from charts.addresses import page_of
+from ui.waiting import sharing
 
 _ASSETS = Path(st.__file__).parent / "static"
 _YEAR = 365 * 24 * 60 * 60
 _STATUS = 64  # bytes; a message that is longer says more than whether a script runs
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.~-]+\.js)"')  # of a script beside the one that holds it
+_OBJECTS = 10_000  # that may be made between two looks of the garbage collector; a run makes some thousand
 MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _LOG = logging.getLogger(__name__)
 
@@ -214,7 +217,8 @@ def _begin(name: str, work: Callable[[], None]) -> None:
 
     def run() -> None:
         try:
-            work()
+            with sharing():
+                work()
         except Exception:  # a visitor will meet it, where it is shown
             _LOG.exception("%s: not prepared", name)
 
@@ -225,6 +229,9 @@ def _common() -> None:
     import_module("ui.page")
     # With the first element of a process Streamlit has a look at the sources of all modules. What that finds is kept.
     inspect.stack()
+    # What is there by now stays. The collector would walk through all of it again and again, a tenth of a run's time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _home() -> None:

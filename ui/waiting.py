@@ -3,8 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 
 import streamlit as st
@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import progress
 
+AWHILE = 0.03  # seconds after which an experiment shares the interpreter with short runs
 SOON = 0.15  # seconds until a page says how far an experiment is
 LONG = 0.4  # seconds after which an experiment needs a turn to go on
 AT_ONCE = 2  # experiments of that length in this process; more would hold up everybody's sliders
@@ -24,11 +25,33 @@ _PIECE = 0.002  # seconds of work that are worth a look
 _NAP = 0.001
 _FREE = 0.0004  # seconds after a nap within which whoever has the interpreter to himself is back
 
-# Seconds after which whoever computes hands the interpreter on. A run of a page asks for it at every message that it
-# sends, and at Python's own 5 ms would wait that long each time while somebody else's sweep is on.
-sys.setswitchinterval(0.0005)
+# Seconds after which whoever computes hands the interpreter on, while somebody computes for long. A run of a page asks
+# for it at every message that it sends, and at Python's own 5 ms would wait that long each time. Among short runs alone
+# it is better kept: to hand it on costs, and makes all of them late.
+_SHARED = 0.0005
+_ALONE = sys.getswitchinterval()
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
+
+
+_sharing = 0
+_sharers = threading.Lock()
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Hand the interpreter on more often while something is done that takes long."""
+    global _sharing
+    with _sharers:
+        _sharing += 1
+        sys.setswitchinterval(_SHARED)
+    try:
+        yield
+    finally:
+        with _sharers:
+            _sharing -= 1
+            if not _sharing:
+                sys.setswitchinterval(_ALONE)
 
 
 def look() -> None:
@@ -83,6 +106,8 @@ class Waiting:
         self._began = 0.0
         self._worked = 0.0  # seconds that this thread had worked when it last gave way
         self._turn = False
+        self._shares = False
+        self._open = ExitStack()
         self._listening: AbstractContextManager[None] = progress.listening(self._report)
 
     def __enter__(self) -> "Waiting":
@@ -97,8 +122,7 @@ class Waiting:
     ) -> None:
         """Stop listening, pass the turn on and take the bar away."""
         self._listening.__exit__(kind, error, trace)
-        if self._turn:
-            _turns.release()
+        self._open.close()
         if self._bar is not None and kind is None:
             self._bar.empty()
 
@@ -109,6 +133,9 @@ class Waiting:
             give_way(worked)
             self._worked += worked
         passed = time.monotonic() - self._began
+        if passed > AWHILE and not self._shares:
+            self._shares = True
+            self._open.enter_context(sharing())
         if passed < SOON:
             look()
             return
@@ -125,3 +152,4 @@ class Waiting:
             while not _turns.acquire(timeout=_LOOK):
                 look()
         self._turn = True
+        self._open.callback(_turns.release)

@@ -1,5 +1,7 @@
 """The figure's own tools: labels kept apart, frames, bins, ghosts."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charts.figure import Figure, Text, bins, blank, columns, rows, spread
+from core.kept import weigh
 from ui.figure import table
 
 HUGE = 1e6
@@ -184,6 +187,22 @@ def test_columns_are_those_of_the_frame_whatever_was_done_to_it():
         columns(pd.DataFrame({"name": pd.Categorical(["a", None])}))
     assert replaced.x.tolist() == [5.0, 6.0]
     assert masked.x.tolist() == [-1.0, 1.0, -1.0]
+
+
+def test_pandas_puts_a_frame_together_when_it_is_asked():
+    def built(frame):
+        return "_mgr" in vars(frame)
+
+    frame = rows(x=np.array([3.0, np.nan]), name=["b", "a"], shown=[True, True])
+    table(frame), blank(frame), weigh(frame)
+    assert frame.shape == (2, 3)
+    assert not built(frame)
+    assert list(frame) == ["x", "name", "shown"]
+    assert built(frame)
+    assert frame.shape == (2, 3)
+    assert not hasattr(rows(x=[1.0]), "y")
+    assert copy.deepcopy(rows(x=[1.0])).equals(rows(x=[1.0]))
+    assert rows(x=[1.0]).attrs == {}
 
 
 def test_a_blank_is_the_first_row_hidden():

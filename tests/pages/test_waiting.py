@@ -1,5 +1,6 @@
 """Waiting for an experiment: what is shown, and that only so many long ones go on at once."""
 
+import sys
 import threading
 
 import pytest
@@ -133,3 +134,34 @@ def test_reports_give_way_for_what_was_worked_since(monkeypatch):
         for _ in range(3):
             progress.report(0.5, "half")
     assert given == [pytest.approx(0.03)]
+
+
+def test_the_interpreter_is_handed_on_more_often_only_while_something_takes_long(monkeypatch):
+    alone = sys.getswitchinterval()
+    monkeypatch.setattr(waiting, "AWHILE", 60.0)
+    with Waiting(Bar):
+        progress.report(0.5, "short")
+        assert sys.getswitchinterval() == alone
+    monkeypatch.setattr(waiting, "AWHILE", -1.0)
+    with Waiting(Bar):
+        progress.report(0.5, "long")
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        with Waiting(Bar):
+            progress.report(0.5, "another")
+            progress.report(1.0, "another")
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+    assert sys.getswitchinterval() == alone
+
+
+def test_a_run_that_is_ended_by_a_control_shares_no_more(monkeypatch):
+    alone = sys.getswitchinterval()
+    monkeypatch.setattr(waiting, "AWHILE", -1.0)
+
+    def ended():
+        with Waiting(Bar):
+            progress.report(0.5, "half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        ended()
+    assert sys.getswitchinterval() == alone
