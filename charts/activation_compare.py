@@ -340,10 +340,13 @@ def _difference_figure(
 ) -> Figure:
     nothing: Part = {"z": [0.0], "signed": 0.0, "size": np.nan, "name": "", "slot": theme.MUTED, "dash": 0}
     curves = rows(*(drawn or [nothing]))
-    low, high = min(0.0, float(curves["signed"].min())), max(0.0, float(curves["signed"].max()))
+    low, high = (
+        min(0.0, float(curves.numbers("signed").min())),
+        max(0.0, float(curves.numbers("signed").max())),
+    )
     if not high > low:
         low, high = -1.0, 1.0
-    seen = curves["size"].to_numpy()
+    seen = curves.numbers("size")
     seen = seen[np.isfinite(seen)]
     least, most = (float(seen.min()), float(seen.max())) if seen.size else (1e-3, 1.0)
     least = min(least, most / 10)
@@ -556,7 +559,7 @@ def _float32_figure(runs: Mapping[str, Float32Run], chosen: Chosen) -> Figure:
         labels.append({"name": [name], "label": name, "slot": np.int8(style.slot)})
     nothing: Part = {"name": "", "slot": theme.MUTED}
     frame = rows(*(errors or [{"z": [0.0], "naive": np.nan, "own": np.nan, **nothing, "dash": 0}]))
-    top = np.nanmax([1.0, *frame["naive"], *frame["own"]])
+    top = np.nanmax([1.0, *frame.numbers("naive"), *frame.numbers("own")])
     listed = ", ".join(chosen.text(name) for name in runs) or "no function with an exponential"
     return Figure(
         name="activations/float32",

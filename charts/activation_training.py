@@ -907,7 +907,7 @@ def _train_figure(
         )  # fmt: skip
         ends.append((_last(loss, math.log(2)), _end_label(name, run), style.slot))
     drawn = rows(*curves)
-    seen = drawn["loss"].to_numpy()
+    seen = drawn.numbers("loss")
     seen = seen[np.isfinite(seen)]
     low, high = np.log10([min([*seen, math.log(2)]), max([*seen, math.log(2)])])
     low = min(low, high - 1)  # a decade at least, or the axis has no number

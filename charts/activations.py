@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, theme
 from charts.activation_choice import CHOICE_KNOBS, choice_blocks, choice_knobs
@@ -19,7 +18,7 @@ from charts.activation_signal import SIGNAL_KNOBS, signal_blocks
 from charts.activation_training import DYING_KNOBS, TRAIN_KNOBS, dying_blocks, train_blocks
 from charts.describe import described
 from charts.describe import own as own_knob
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread
 from charts.once import once
 from charts.topic import Block, Group, Scenario, Tab, Topic, Values, View, Words, real, whole, word, words
 from core.activations import ACTIVATIONS
@@ -548,7 +547,7 @@ def _strips(
 
 
 @lru_cache(maxsize=1)
-def _axes() -> pd.DataFrame:
+def _axes() -> Frame:
     """Return what keeps the axes where no function is chosen: two lines of one point each, which draw nothing.
 
     The first stands for every stop of the cursor, so that the layers at the cursor have a row too, in the paper's color.
@@ -561,7 +560,7 @@ def _axes() -> pd.DataFrame:
 
 
 @lru_cache(maxsize=1)
-def _nothing() -> pd.DataFrame:
+def _nothing() -> Frame:
     """Return the row of a data set that has nothing to draw."""
     return rows(
         z=[0.0], value=0.0, slope=0.0, curvature=0.0, height=0.0, label_z=0.0, label_height=0.0, name="",

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, progress, theme
 from charts.describe import counted, percent
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread
 from charts.topic import Block, Values, real, whole, word
 from core.batchnorm_network import (
     BNParams,
@@ -432,7 +431,7 @@ def _offsets(running: Running, exact: Running) -> _Offsets:
     return _Offsets(*(np.concatenate(part) for part in (places, means, ratios)))
 
 
-def _reach(offsets: Sequence[_Offsets]) -> pd.DataFrame:
+def _reach(offsets: Sequence[_Offsets]) -> Frame:
     """Return the ends of both axes, the same with and without recalibration, a little beyond the points."""
     mean = np.concatenate([[_LEAST_REACH[0]], *(1.08 * np.abs(o.mean) for o in offsets)])
     logs = np.concatenate([[math.log(_LEAST_REACH[1])], *(1.08 * np.abs(np.log(o.ratio)) for o in offsets)])

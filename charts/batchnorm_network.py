@@ -329,7 +329,7 @@ def _rates_figure(found: Mapping[str, Sweep], setting: _Setting) -> Figure:
                 )  # fmt: skip
             last[panel].append(_last(median, np.nan))
     drawn = rows(*runs)
-    bottom, top = _window(drawn[["y", "low", "high"]].to_numpy(float).ravel(), COIN, LEARNED)
+    bottom, top = _window(np.stack([drawn.numbers(name) for name in ("y", "low", "high")]), COIN, LEARNED)
     ends: list[Part] = []
     level_labels: list[Part] = []
     for panel, places in last.items():

@@ -7,11 +7,23 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, theme
 from charts.describe import counted
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
+from charts.figure import (
+    NARROW,
+    Figure,
+    Frame,
+    Panel,
+    Part,
+    Spec,
+    assemble,
+    beside,
+    named,
+    rows,
+    spread,
+    table,
+)
 from charts.topic import Block, Values, real, whole, word
 from core.batch_size import (
     HARD_BEFORE,
@@ -780,11 +792,11 @@ def _single_figure(values: Values, runs: Mapping[str, Ones]) -> Figure:
     extent, zeros = {}, False
     for name, marks in rules.items():
         columns = (name, f"{name}_theory")
-        extent[name] = _extent(*(frame[c].to_numpy() for c in columns), np.array([y for y, _ in marks]))
-        for column in columns:
-            series = frame[column].to_numpy()
-            zeros = zeros or bool((series == 0).any())
-            frame[column] = np.where(series == 0, extent[name][0], _visible(series))
+        cells = {column: frame.numbers(column) for column in columns}
+        extent[name] = _extent(*cells.values(), np.array([y for y, _ in marks]))
+        zeros = zeros or any(bool((column == 0).any()) for column in cells.values())
+        drawn = {c: np.where(column == 0, extent[name][0], _visible(column)) for c, column in cells.items()}
+        frame = beside(frame, **drawn)
     return Figure(
         name="batchnorm/batch_of_one",
         build=_single_spec,
@@ -827,7 +839,7 @@ def _end_rows(
     beta: float,
     marks: Sequence[tuple[float, str]],
     extent: tuple[float, float],
-) -> pd.DataFrame:
+) -> Frame:
     """Name the lines and the rules of one panel at their right ends."""
     ends = [
         float(stream.running_var[-1] if name == "variance" else abs(stream.eval_output[-1] - beta))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from charts import compose, theme
-from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows
+from charts.figure import NARROW, Figure, Part, Spec, assemble, beside, named, rows
 from charts.notes import Claim, Question, notes
 from charts.topic import Group, Link, Measured, Scenario, Topic, Values, View, Words, word
 from core.kept import keep
@@ -494,4 +494,4 @@ def figure(entries: Sequence[Entry], values: Values) -> Figure:
 
 def turned(drawn: Figure, turn: int) -> Figure:
     """Return the figure with the number of clicks so far: the browser tells of a click only what has changed since."""
-    return replace(drawn, data={**drawn.data, "parts": drawn.data["parts"].assign(turn=turn)})
+    return replace(drawn, data={**drawn.data, "parts": beside(drawn.data["parts"], turn=turn)})

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, theme
 from charts.dropout_code import programs
@@ -18,7 +17,7 @@ from charts.dropout_nonlinearity import NONLIN_KNOBS, nonlin_knobs, nonlinearity
 from charts.dropout_notes import MEASURES
 from charts.dropout_predictions import PREDICTIONS
 from charts.dropout_regularizer import REGULARIZER_KNOBS, regularizer_blocks, regularizer_knobs
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows
 from charts.once import once
 from charts.topic import (
     Fold,
@@ -345,13 +344,13 @@ def _several(outputs: Array, bars: _Bars) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _nothing() -> pd.DataFrame:
+def _nothing() -> Frame:
     """Return the row of a data set that has nothing to draw."""
     return rows(low=[0.0], high=0.0, base=BOTTOM, top=BOTTOM, x=0.0, mode="", slot=theme.MUTED)
 
 
 @lru_cache(maxsize=1)
-def _heading() -> pd.DataFrame:
+def _heading() -> Frame:
     mistakes = next(_BASES[name] for name, mode in DROPOUT_MODES.items() if mode.mistake)
     return rows(text=["Mistakes"], base=mistakes + 1.16 + _GAP * 0.2)
 

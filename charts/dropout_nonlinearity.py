@@ -7,11 +7,10 @@ from typing import Literal, NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, theme
 from charts.describe import defaults, described
-from charts.figure import NARROW, Figure, Panel, Spec, assemble, bins, named, rows, spread, table
+from charts.figure import NARROW, Figure, Frame, Panel, Spec, assemble, bins, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word
 from core.activations import ACTIVATIONS
 from core.dropout_ensemble import SMALL_NETS, enumerate_ensemble
@@ -259,7 +258,7 @@ def _one_figure(s: _Settings, unit: DroppedUnit, sweep: LayerGap) -> Figure:
         upper, lower = lower, upper
     on_left, on_right = (upper, lower) if ends[1] >= ends[0] else (lower, upper)
 
-    def side(note: tuple[str, float, float, int]) -> pd.DataFrame:
+    def side(note: tuple[str, float, float, int]) -> Frame:
         label, at, place, slot = note
         height = at + (0.055 if note is upper else -0.055) * span
         return rows(

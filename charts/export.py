@@ -16,10 +16,9 @@ from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
 import numpy as np
-import pandas as pd
 
 from charts import press, theme
-from charts.figure import Figure, Spec
+from charts.figure import Figure, Frame, Spec, Text
 from charts.press import Sheet, wrap
 from charts.topic import CUSTOM, Topic, Values
 from core.knobs import Knob, Value
@@ -161,21 +160,20 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return result
 
 
-def columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
+def columns(frame: Frame) -> dict[str, list[Any]]:
     """Return a frame's columns as plain values, numbers rounded; what is not finite is None."""
     found: dict[str, list[Any]] = {}
-    for name in frame.columns:
-        column = frame[name]
-        if column.dtype.kind == "f":
-            values = rounded(column.to_numpy())
-            plain: list[Any] = values.tolist()
+    for name, column in frame.made.items():
+        if isinstance(column, Text):
+            found[name] = [column.labels[code] for code in column.codes.tolist()]
+        elif column.dtype.kind == "f":
+            values = rounded(column)
+            plain = values.tolist()
             if not np.isfinite(values).all():
                 plain = [value if math.isfinite(value) else None for value in plain]
-        elif column.isna().any():
-            plain = column.astype(object).where(column.notna(), None).tolist()
+            found[name] = plain
         else:
-            plain = column.tolist()
-        found[str(name)] = plain
+            found[name] = column.tolist()
     return found
 
 
@@ -272,6 +270,8 @@ def _printed(figure: Figure, ending: str, options: _Options) -> bytes:
 
 def _csv(figure: Figure, ending: str, options: _Options) -> bytes:
     """Write all data sets one below the other, a column for every field, the first names the set."""
+    import pandas as pd
+
     frames = [
         pd.DataFrame(
             {

@@ -1,16 +1,16 @@
 """The Figure: what a page shows, a file holds, a link reproduces and a test checks."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import altair as alt
 import numpy as np
-import pandas as pd
-from pandas.api.internals import create_dataframe_from_blocks  # type: ignore[import-not-found]
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Spec = dict[str, Any]
 Part = dict[str, object]  # columns of some rows of a data set
@@ -18,6 +18,86 @@ Panel = Any  # one view of a figure; Altair's methods return unions that no call
 
 WIDE = 1080  # pixels the main column offers on a 1440-pixel screen
 NARROW = 640  # below this, panels stack
+
+
+class Text(NamedTuple):
+    """A column of text: ``labels[codes[i]]`` stands in row i. ``labels`` are sorted, as ``rows`` makes them."""
+
+    codes: np.ndarray
+    labels: tuple[str, ...]
+
+
+Column = np.ndarray | Text
+
+
+class Frame:
+    """Columns of equal length: a data set of a figure. It does what a frame of pandas does, once something asks for it.
+
+    What a page sends is made from the columns alone. pandas is imported when it is first needed, for a file or a test:
+    that takes a fifth of a second, of which a first visitor would wait.
+    """
+
+    def __init__(self, made: Mapping[str, Column]) -> None:
+        self._made = made
+        self._frame: pd.DataFrame | None = None
+
+    @property
+    def made(self) -> Mapping[str, Column]:
+        """The columns; do not write into them."""
+        return self._made
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column of numbers; do not write into it.
+
+        Raises:
+            TypeError: it holds texts.
+        """
+        column = self._made[name]
+        if isinstance(column, Text):
+            raise TypeError(f"{name} holds texts")
+        return column
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return _length(self._made), len(self._made)
+
+    @property
+    def pandas(self) -> "pd.DataFrame":
+        """The frame of pandas with these columns, made once; do not write into it, but into a copy."""
+        if self._frame is None:
+            self._frame = _built(self._made)
+        return self._frame
+
+    def equals(self, other: "Frame | pd.DataFrame") -> bool:
+        """Say whether another frame, be it of pandas, has the same columns with the same cells; NaN is NaN."""
+        return bool(self.pandas.equals(other.pandas if isinstance(other, Frame) else other))
+
+    def __getattr__(self, name: str) -> Any:
+        """Let pandas answer."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.pandas, name)
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a column, or what else pandas finds by such a key."""
+        return self.pandas[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the columns."""
+        return iter(self._made)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether there is a column of this name."""
+        return name in self._made
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return _length(self._made)
+
+    def __repr__(self) -> str:
+        """Write the first and the last rows."""
+        return repr(self.pandas)
 
 
 @dataclass(frozen=True)
@@ -36,7 +116,7 @@ class Figure:
 
     name: str
     build: Callable[[int], Spec]
-    data: Mapping[str, pd.DataFrame]
+    data: Mapping[str, Frame]
     title: str
     caption: str
     alt: str
@@ -64,73 +144,32 @@ class Figure:
 
     def chart(self, width: int = WIDE) -> Spec:
         """Return specification and data together, for a file."""
-        frames = {
-            name: frame.astype(object).where(frame.notna(), None).to_dict("records")
-            for name, frame in self.data.items()
+        return {**self.spec(width), "datasets": {name: _records(frame) for name, frame in self.data.items()}}
+
+
+def first(frame: Frame, names: Iterable[str] | None = None) -> Frame:
+    """Return the first row, of some columns or of all: a line through one point draws nothing and keeps its scales."""
+    return _frame(
+        {
+            name: column._replace(codes=column.codes[:1]) if isinstance(column, Text) else column[:1]
+            for name, column in frame.made.items()
+            if names is None or name in names
         }
-        return {**self.spec(width), "datasets": frames}
+    )
 
 
-def blank(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row of ``frame``: a line through one point draws nothing, and its scales stay as they are."""
-    row = {
-        name: column._replace(codes=column.codes[:1]) if isinstance(column, Text) else column[:1]
-        for name, column in columns(frame).items()
-    }
-    if "shown" in row:
-        row["shown"] = np.zeros(min(frame.shape[0], 1), bool)
-    return _frame(row)
+def blank(frame: Frame) -> Frame:
+    """Return the first row, hidden if rows of ``frame`` can be."""
+    row = first(frame)
+    return beside(row, shown=False) if "shown" in row else row
 
 
-class Text(NamedTuple):
-    """A column of text: ``labels[codes[i]]`` stands in row i. ``labels`` are sorted, as ``rows`` makes them."""
-
-    codes: np.ndarray
-    labels: tuple[str, ...]
+def beside(frame: Frame, **more: object) -> Frame:
+    """Return a frame with more columns, or others in place of those of the same name; a scalar repeats."""
+    return _frame({**frame.made, **{name: _joined([value], [len(frame)]) for name, value in more.items()}})
 
 
-Column = np.ndarray | Text
-
-
-class _Made(pd.DataFrame):
-    """A frame that knows the columns it was made from, until another is put in place of one.
-
-    It is put together when something of pandas is first asked of it: what the browser gets is made from the columns
-    alone. What is derived from it is a plain frame.
-    """
-
-    def __getattr__(self, name: str) -> Any:  # type: ignore[misc]  # final in its stubs, not in pandas
-        """Put the frame together where pandas looks for what holds its cells."""
-        own = vars(self)
-        if name in _INSIDE and "_mgr" not in own and _COLUMNS in own:
-            own.update(vars(_built(own[_COLUMNS])))
-            return own[name]
-        return super().__getattr__(name)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        own = vars(self)
-        return super().shape if "_mgr" in own else (_length(own[_COLUMNS]), len(own[_COLUMNS]))
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Set cells, and forget what the frame was made from."""
-        _ = self._mgr
-        vars(self).pop(_COLUMNS, None)
-        super().__setitem__(key, value)
-
-
-_INSIDE = frozenset({"_mgr", "_attrs", "_flags"})  # what a frame of pandas consists of
-
-
-_COLUMNS = "_made_of"
-
-
-def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:
+def rows(*parts: Mapping[str, object], **columns: object) -> Frame:
     """Build a frame from columns, or from several parts with the same columns, one below the other.
 
     A scalar repeats over its part. Text becomes categorical, numbers keep their type. Made column by column in
@@ -144,27 +183,15 @@ def rows(*parts: Mapping[str, object], **columns: object) -> pd.DataFrame:
     return _frame({name: _joined([part[name] for part in pieces], lengths) for name in pieces[0]})
 
 
-def columns(frame: pd.DataFrame) -> Mapping[str, Column]:
-    """Return the columns of a frame; do not write into them.
-
-    A frame that ``rows`` made has them at hand; pandas takes ten microseconds for each.
-
-    Raises:
-        ValueError: a text is missing; a figure has empty ones instead.
-    """
-    made: Mapping[str, Column] | None = vars(frame).get(_COLUMNS)
-    if made is not None:
-        return made
-    found: dict[str, Column] = {}
-    for name, series in frame.items():
-        cells = series.array
-        if isinstance(cells, pd.Categorical):
-            if (cells.codes < 0).any():
-                raise ValueError(f"{name} lacks a text")
-            found[str(name)] = Text(cells.codes, tuple(cells.categories))
+def _records(frame: Frame) -> list[dict[str, Any]]:
+    """Return the rows one by one, None where a number is missing."""
+    cells = []
+    for column in frame.made.values():
+        if isinstance(column, Text):
+            cells.append([column.labels[code] for code in column.codes.tolist()])
         else:
-            found[str(name)] = np.asarray(cells)
-    return found
+            cells.append([None if cell != cell else cell for cell in column.tolist()])
+    return [dict(zip(frame.made, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
 def _joined(values: list[object], lengths: list[int]) -> Column:
@@ -197,18 +224,16 @@ def _code(count: int) -> type[np.signedinteger[Any]]:
     return np.int8 if count < 2**7 else np.int16 if count < 2**15 else np.int32
 
 
-def _frame(made: dict[str, Column]) -> pd.DataFrame:
-    """Build a frame without looking at its cells, and let it keep its columns."""
-    cells = [column.codes if isinstance(column, Text) else column for column in made.values()]
+def _frame(made: Mapping[str, Column]) -> Frame:
+    """Check columns and put them together."""
     count = _length(made)
-    for name, column in zip(made, cells, strict=True):
-        if column.shape != (count,):
-            raise ValueError(f"{name} has shape {column.shape} in a frame of {count} rows")
-    if any(column.dtype.kind not in "biuf" for column in cells):  # nothing a figure should hold
-        return pd.DataFrame({k: _categorical(v) if isinstance(v, Text) else v for k, v in made.items()})
-    frame = object.__new__(_Made)
-    vars(frame)[_COLUMNS] = made
-    return frame
+    for name, column in made.items():
+        cells = column.codes if isinstance(column, Text) else column
+        if cells.shape != (count,):
+            raise ValueError(f"{name} has shape {cells.shape} in a frame of {count} rows")
+        if cells.dtype.kind not in "biuf":
+            raise TypeError(f"{name} holds {cells.dtype}: a figure shows numbers and texts")
+    return Frame(made)
 
 
 def _length(made: Mapping[str, Column]) -> int:
@@ -217,49 +242,22 @@ def _length(made: Mapping[str, Column]) -> int:
     return len(first.codes) if isinstance(first, Text) else len(first)
 
 
-def _built(made: Mapping[str, Column]) -> pd.DataFrame:
-    """Put columns together to a frame of pandas; its constructor would go through all cells."""
-    blocks = [
-        (_categorical(column) if isinstance(column, Text) else column[None], np.array([k]))
-        for k, column in enumerate(made.values())
-    ]
-    frame: pd.DataFrame = create_dataframe_from_blocks(
-        blocks, index=pd.RangeIndex(_length(made)), columns=_header(tuple(made))
+def _built(made: Mapping[str, Column]) -> "pd.DataFrame":
+    """Put columns together to a frame of pandas."""
+    import pandas as pd
+
+    def cells(column: Column) -> Any:
+        if isinstance(column, Text):
+            kind = pd.CategoricalDtype(list(column.labels))
+            return pd.Categorical.from_codes(column.codes, dtype=kind, validate=False)
+        return column
+
+    return pd.DataFrame(
+        {name: cells(column) for name, column in made.items()}, index=pd.RangeIndex(_length(made))
     )
-    return frame
-
-
-def _categorical(text: Text) -> pd.Categorical:
-    return pd.Categorical.from_codes(text.codes, dtype=_labels(text.labels), validate=False)
-
-
-def _labels(labels: tuple[str, ...]) -> pd.CategoricalDtype:
-    """Return the type of a column with these labels, which pandas makes in a tenth of a millisecond.
-
-    It is kept when asked for again, for many a text holds numbers of one run alone and would fill the cache.
-    """
-    if len(labels) > FEW:
-        return pd.CategoricalDtype(list(labels))
-    place = _place(labels)
-    kept = place[-1] if place else None
-    if kept is not None:
-        return kept
-    made = pd.CategoricalDtype(list(labels))
-    place.append(made if place else None)  # nothing at first, the type from the second time on
-    return made
 
 
 FEW = 64  # labels that are worth keeping; more of them are texts of single rows
-
-
-@lru_cache(maxsize=512)
-def _place(_of: tuple[str, ...]) -> list[pd.CategoricalDtype | None]:
-    return []
-
-
-@lru_cache(maxsize=512)
-def _header(names: tuple[str, ...]) -> pd.Index:
-    return pd.Index(list(names))
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

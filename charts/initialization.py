@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, theme
 from charts.describe import described
 from charts.describe import own as own_knob
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.initialization_code import programs
 from charts.initialization_layers import LAYERS_KNOBS, grid_click, layers_blocks, layers_knobs
 from charts.initialization_notes import MEASURES
@@ -640,7 +639,7 @@ def _last(row: Array) -> float:
     return float(seen[-1]) if len(seen) else 0.0
 
 
-def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: pd.DataFrame) -> pd.DataFrame:
+def _deaths(names: tuple[str, ...], mean: Array, backward: bool, nothing: Frame) -> Frame:
     """Mark the layer at which a line leaves float32's normal range, or overflows."""
     found = []
     for k, scheme in enumerate(names):
@@ -667,9 +666,7 @@ def _crossed(lines: Array, y: float, low: float, high: float) -> bool:
     return bool(above[:, : part + 1].any() and not above[:, -part - 1 :].any())
 
 
-def _ends(
-    names: tuple[str, ...], last: Array, low: float, high: float, nothing: pd.DataFrame
-) -> pd.DataFrame:
+def _ends(names: tuple[str, ...], last: Array, low: float, high: float, nothing: Frame) -> Frame:
     """Place the names beside the ends of the lines."""
     if not names:
         return nothing

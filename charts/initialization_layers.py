@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, describe, progress, theme
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block, Values, real, whole, word, words
 from core.activations import ACTIVATIONS, Activation
 from core.initializers import INITIALIZERS, Initializer
@@ -246,7 +245,7 @@ def _theory_dots(data: str, x: alt.X, y: alt.Y) -> Panel:
     )
 
 
-def _dots(layer: Array, theory: Mapping[str, Array], instead: float) -> pd.DataFrame:
+def _dots(layer: Array, theory: Mapping[str, Array], instead: float) -> Frame:
     """Keep the dots of theory that can be drawn, by scheme; a hidden one at ``instead`` if there is none."""
     parts: list[Part] = []
     for name, values in theory.items():
@@ -649,7 +648,7 @@ def _saturation(chosen: _Chosen) -> list[Block]:
     return [figure, "\n\n".join([text, *lost])]
 
 
-def _share_ends(chosen: _Chosen, drawn: Mapping[str, Array], unit: str) -> pd.DataFrame:
+def _share_ends(chosen: _Chosen, drawn: Mapping[str, Array], unit: str) -> Frame:
     """Label lines with their names and last share; lines that coincide share a label, in the ink of the one on top."""
     groups: dict[bytes, list[str]] = {}
     for name, line in drawn.items():

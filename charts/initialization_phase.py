@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import altair as alt
 import contourpy
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from charts import compose, describe, progress, theme
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread, table
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread, table
 from charts.topic import Block
 from core.activations import ACTIVATIONS, Activation
 from core.initializers import INITIALIZERS
@@ -259,7 +258,7 @@ class _Region(NamedTuple):
 class _Ground(NamedTuple):
     """The map of one activation, which no control but its own settings changes."""
 
-    data: Mapping[str, pd.DataFrame]
+    data: Mapping[str, Frame]
     regions: tuple[_Region, ...]
     dashed: bool  # q* turns to ∞ at a line of its own
     endless: bool  # above the critical line q* = ∞, and there is no chaotic phase

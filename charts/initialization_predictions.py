@@ -7,10 +7,9 @@ what it missed, with the numbers of the run. Texts are Markdown: no unpaired bra
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from charts.describe import counted, percent
 from charts.judging import nearest, table
@@ -91,8 +90,8 @@ def _fan(values: Values) -> dict[str, Line]:
     }
 
 
-def _tab(values: Values, name: str, figure: str, data: str) -> dict[str, pd.DataFrame]:
-    """Return a table of a figure in a tab, in parts by the name of the line."""
+def _tab(values: Values, name: str, figure: str, data: str) -> dict[str, Any]:
+    """Return a table of a figure in a tab, in parts of pandas by the name of the line."""
     tab = next(tab for tab in _view(values).tabs if tab.name == name)
     found = table(tab.blocks(values), data, figure)
     return {str(line): part for line, part in found.groupby("name", observed=True)}

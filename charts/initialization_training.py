@@ -324,8 +324,8 @@ def _symmetry_figure(found: _Symmetric, start: str, caption: str, monotone: bool
             {**lines[at], "step": [0], "distinct": np.nan, "spread": TOLERANCE, "loss": np.nan, "name": ""}
         )
     drawn = rows(*lines)
-    bottom, top = _log_extent(drawn["spread"].to_numpy(float), TOLERANCE / 10, 2.0)
-    least, most = _log_extent(drawn["loss"].to_numpy(float), 0.1, 2.0)
+    bottom, top = _log_extent(drawn.numbers("spread"), TOLERANCE / 10, 2.0)
+    least, most = _log_extent(drawn.numbers("loss"), 0.1, 2.0)
     # Where a run has overflowed there is no last value; its name goes to the top.
     died = dict(zip(STARTS, run.diverged_at.tolist(), strict=True))
     final = {row: np.where(run.diverged_at < 0, getattr(run, row)[-1], np.inf) for row in _ROWS}
@@ -716,9 +716,7 @@ def _train_figure(
     if not any(np.isfinite(np.asarray(part["loss"], float)).any() for part in depths):
         depths.append({**depths[0], "depth": [here], "loss": COIN, "name": "", "shown": False})
     drawn, by_depth = rows(*curves), rows(*depths)
-    seen = np.concatenate(
-        [drawn["loss"].to_numpy(float), by_depth["loss"].to_numpy(float), [s[1] for s in stops]]
-    )
+    seen = np.concatenate([drawn.numbers("loss"), by_depth.numbers("loss"), [s[1] for s in stops]])
     low, high = _log_extent(seen, 0.1, COIN * 2)
 
     def placed(ends: Sequence[tuple[float, str, int]]) -> dict[str, object]:

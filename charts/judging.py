@@ -3,9 +3,8 @@
 from collections.abc import Sequence, Set
 
 import numpy as np
-import pandas as pd
 
-from charts.figure import Figure
+from charts.figure import Figure, Frame
 from charts.topic import Block
 
 
@@ -31,7 +30,7 @@ def closest(found: Set[str], answers: Sequence[Set[str]]) -> int:
     return min(range(len(answers)), key=lambda k: len(answers[k] ^ found))
 
 
-def table(blocks: Sequence[Block], name: str, figure: str = "") -> pd.DataFrame:
+def table(blocks: Sequence[Block], name: str, figure: str = "") -> Frame:
     """Return a table of the first figure among the blocks of a tab, or of the first whose name ends as told.
 
     Raises:

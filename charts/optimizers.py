@@ -7,11 +7,22 @@ from typing import NamedTuple
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, raster, theme
 from charts import optimizers_labels as labels
-from charts.figure import NARROW, WIDE, Figure, Part, Spec, assemble, columns, named, rows, spread
+from charts.figure import (
+    NARROW,
+    WIDE,
+    Figure,
+    Frame,
+    Part,
+    Spec,
+    assemble,
+    first,
+    named,
+    rows,
+    spread,
+)
 from charts.once import once
 from charts.optimizers_anatomy import rule_as_set
 from charts.optimizers_averages import AVERAGES_KNOBS, averages_blocks, averages_shown
@@ -491,7 +502,7 @@ def _spec(width: int) -> Spec:
 
 
 @keep(entries=64)
-def _background(key: tuple[tuple[str, Value], ...]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _background(key: tuple[tuple[str, Value], ...]) -> tuple[Frame, Frame]:
     """Draw a surface: the raster as one row, the isolines as vertices."""
     surface, settings = surface_of(dict(key)), surface_settings(dict(key))
 
@@ -687,8 +698,8 @@ def _curve_rows(
 class _Panel(NamedTuple):
     """The right panel: its data sets, the ends of its axis, and the names at the ends of its curves."""
 
-    curve: pd.DataFrame
-    ends: pd.DataFrame
+    curve: Frame
+    ends: Frame
     low: float
     high: float
     labels: tuple[str, ...]
@@ -751,7 +762,7 @@ def _exact(key: RunKey) -> Array | None:
     return exact
 
 
-def _theory_rows(exact: Mapping[str, Array], panel: _Panel) -> pd.DataFrame:
+def _theory_rows(exact: Mapping[str, Array], panel: _Panel) -> Frame:
     """Keep the closed form where the panel shows the run it belongs to."""
     low, high = panel.low * 0.5, panel.high * 2
     parts: list[Part] = []
@@ -762,9 +773,7 @@ def _theory_rows(exact: Mapping[str, Array], panel: _Panel) -> pd.DataFrame:
         step = np.flatnonzero(kept)
         if len(step):
             parts.append({"step": _short(step), "gap": gap[kept], "shown": True})
-    return (
-        rows(*parts) if parts else rows(step=[0], gap=float(np.asarray(panel.curve["gap"])[0]), shown=False)
-    )
+    return rows(*parts) if parts else rows(step=[0], gap=float(panel.curve.numbers("gap")[0]), shown=False)
 
 
 # The figure and its words
@@ -931,7 +940,7 @@ def _free_places(
 
 
 @keep(entries=64)
-def _points(key: tuple[tuple[str, Value], ...], every: bool) -> tuple[pd.DataFrame, frozenset[str]]:
+def _points(key: tuple[tuple[str, Value], ...], every: bool) -> tuple[Frame, frozenset[str]]:
     """Return the listed minima inside the window, or all stationary points with what they are and their height.
 
     Returns:
@@ -988,7 +997,7 @@ def _key(start: bool, kinds: frozenset[str], paths: bool, exits: bool, ends: str
     return " ".join(filter(None, parts))
 
 
-def _with_hidden(parts: Sequence[Part], hidden: Part) -> pd.DataFrame:
+def _with_hidden(parts: Sequence[Part], hidden: Part) -> Frame:
     """Put rows one below the other, and below them one that draws nothing: a data set is never empty."""
     one = {name: np.array([value]) for name, value in hidden.items()}
     if not parts:
@@ -1045,8 +1054,8 @@ def _figure(values: Values, shown: Mapping[str, Method], drawn: Mapping[str, _Dr
             "titles": _titles(title, tuple(shared)),
             "curve": panel.curve,
             "ends": panel.ends,
-            "ghost_path": _first(path, ("x", "y", "piece", "name")),
-            "ghost_curve": _first(panel.curve, ("step", "gap", "piece", "name")),
+            "ghost_path": first(path, ("x", "y", "piece", "name")),
+            "ghost_curve": first(panel.curve, ("step", "gap", "piece", "name")),
         },
         title=f"Paths on {surface.name}",
         caption=(
@@ -1063,15 +1072,13 @@ def _figure(values: Values, shown: Mapping[str, Method], drawn: Mapping[str, _Dr
     )
 
 
-def _names(
-    drawn: Mapping[str, _Drawn], shown: Mapping[str, Method], values: Values, points: pd.DataFrame
-) -> pd.DataFrame:
+def _names(drawn: Mapping[str, _Drawn], shown: Mapping[str, Method], values: Values, points: Frame) -> Frame:
     """Mark where paths leave, and place their names; where the points have names, the paths have none."""
     window, steps = surface_of(values).window, whole(values, "steps")
     leaving = [each.exit for each in drawn.values() if each.exit is not None]
     parts = [_apart(_below(leaving), window)] if leaving else []
     paths = [] if values["points"] else [each.named for each in drawn.values() if each.named is not None]
-    known = columns(points)
+    known = points.made
     marked = [(np.asarray(part["x"]), np.asarray(part["y"])) for part in (known, *parts)]
     marks = np.concatenate([start_of(values)[None], *(np.stack(both, axis=1) for both in marked)])
     inside = (marks >= window[::2]).all(axis=1) & (marks <= window[1::2]).all(axis=1)
@@ -1093,12 +1100,6 @@ def _names(
     return rows(*parts)
 
 
-def _first(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return what a line needs of the first row: alone it draws nothing, and it keeps the scales as they are."""
-    cells = {name: np.asarray(frame[name].array[:1]) for name in names}
-    return rows(**{name: cell.astype(str) if cell.dtype == object else cell for name, cell in cells.items()})
-
-
 def _below(parts: Sequence[Part]) -> Part:
     """Put the columns of several parts one below the other."""
     return {
@@ -1110,7 +1111,7 @@ def _below(parts: Sequence[Part]) -> Part:
 
 
 @keep(entries=64)
-def _titles(panel: str, shared: tuple[str, ...]) -> pd.DataFrame:
+def _titles(panel: str, shared: tuple[str, ...]) -> Frame:
     """Return what stands above the panels: side by side, and line by line from below."""
     return rows(
         text=[panel, "; ".join(shared), *shared[::-1], *[""] * (_SHARED - len(shared))],

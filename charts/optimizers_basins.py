@@ -9,12 +9,11 @@ from typing import Any, NamedTuple, cast
 
 import altair as alt
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from charts import compose, progress, raster, theme
 from charts.describe import counted, percent
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
     APART,
     CLEAR,
@@ -502,7 +501,7 @@ def _order(this: _Outcome) -> list[int]:
     return [int(k) for k in np.lexsort((-shares, ~np.array(first))) if shares[k] > 0]
 
 
-def _bar_rows(this: _Outcome, plain: _Outcome | None, hues: Sequence[int]) -> pd.DataFrame:
+def _bar_rows(this: _Outcome, plain: _Outcome | None, hues: Sequence[int]) -> Frame:
     """Return a bar for each of the groups most starts end in, one for the others, and one for each other fate."""
     shares = this.shares
     order = _order(this)
@@ -553,7 +552,7 @@ def _tally(share: float) -> str:
     return ">99.9%" if 0.9995 <= share < 1 else percent(share)
 
 
-def _curve_rows(outcomes: Sequence[_Outcome], steps: int) -> dict[str, pd.DataFrame]:
+def _curve_rows(outcomes: Sequence[_Outcome], steps: int) -> dict[str, Frame]:
     """Return, for each optimizer, the share of the starts that has settled by each step, on few points."""
     at = np.unique(np.round(np.geomspace(1, steps, _POINTS)).astype(int))
     parts: list[Part] = []
@@ -578,7 +577,7 @@ def _curve_rows(outcomes: Sequence[_Outcome], steps: int) -> dict[str, pd.DataFr
     }
 
 
-def _path_rows(values: Values, method: Method) -> pd.DataFrame:
+def _path_rows(values: Values, method: Method) -> Frame:
     """Return the run from the page's start, cut at the window."""
     window = surface_of(values).window
     steps = whole(values, "basin_steps")
@@ -690,8 +689,8 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
             ),
             "bars": bars,
             "reach": rows(
-                share=[0.0, max(0.05, float(bars["end"].max()))],
-                y=[0.0, max(4.0, float(bars["y1"].max()) + 0.15)],
+                share=[0.0, max(0.05, float(bars.numbers("end").max()))],
+                y=[0.0, max(4.0, float(bars.numbers("y1").max()) + 0.15)],
             ),
             **_curve_rows([this, *([plain] if plain else [])], steps),
             "titles": rows(

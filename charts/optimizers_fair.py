@@ -7,11 +7,10 @@ from typing import Any, NamedTuple, cast
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, progress, raster, theme
 from charts.describe import counted, percent
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
     APART,
     CLEAR,
@@ -1259,7 +1258,7 @@ def _map_figure(values: Values, swept: Sweep, tuned: Tuned, border: _Border | No
     )
 
 
-def _profiles(values: Values, swept: Sweep, initial: float) -> tuple[pd.DataFrame, _Axis]:
+def _profiles(values: Values, swept: Sweep, initial: float) -> tuple[Frame, _Axis]:
     """Return the best score of every row at both horizons, as rows, and the axis they are drawn on."""
     objective, horizons = _objective(values), swept.outcome.horizons
     y = _position(swept.names[1], swept.values[1])

@@ -7,11 +7,10 @@ from typing import NamedTuple, cast
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, progress, raster, theme
 from charts.describe import counted, numbers, percent
-from charts.figure import NARROW, Figure, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_base import (
     BOWL,
     CLEAR,
@@ -262,7 +261,7 @@ def _spec(width: int) -> Spec:
     return assemble(join(steps, paths, spacing=gap, resolve=resolve), theme.config())
 
 
-def _paths(values: Values, rates: Array) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def _paths(values: Values, rates: Array) -> tuple[Frame, Frame, Frame]:
     """Return the paths of one method at three angles, each with its rate, the rings and the marks, in the bowl's axes."""
     name, steps, ground = word(values, "rot_path"), whole(values, "rot_horizon"), _ground(values)
     angles = np.array(_DRAWN)

@@ -8,10 +8,9 @@ from functools import lru_cache
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from charts import compose, raster, theme
-from charts.figure import NARROW, Figure, Panel, Part, Spec, assemble, named, rows, spread
+from charts.figure import NARROW, Figure, Frame, Panel, Part, Spec, assemble, named, rows, spread
 from charts.optimizers_anatomy import (
     CHANGE,
     DECAY,
@@ -484,7 +483,7 @@ def _path(taken: _Taken, window: raster.Window) -> Part:
     }
 
 
-def _rate_rows(taken: _Taken) -> tuple[dict[str, pd.DataFrame], tuple[int, int]]:
+def _rate_rows(taken: _Taken) -> tuple[dict[str, Frame], tuple[int, int]]:
     """Return the rows of the panel of effective rates, and the points it covers."""
     count = last_point(taken.result) + 1
     first = int(np.clip(taken.at - _SPAN // 2, 0, max(0, count - _SPAN)))

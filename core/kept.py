@@ -46,7 +46,7 @@ def weigh(value: object) -> int:
                 waiting.append(it.base)
             else:
                 total += it.nbytes
-        elif hasattr(kind, "iloc"):  # a table or a column of pandas, which is not known here
+        elif hasattr(kind, "shape"):  # a table, or a column of one, of kinds that are not known here
             total += 8 * math.prod(it.shape)
     return total
 

@@ -1,40 +1,59 @@
 """A figure on a page: the constant specification with this run's data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from charts.figure import FEW, Column, Figure, Spec, Text, columns
+from charts.figure import FEW, Column, Figure, Frame, Spec, Text
 
 
-def table(frame: pd.DataFrame) -> pa.Table:
+def table(frame: Frame) -> pa.Table:
     """Convert a frame for the browser: text as a dictionary where that is shorter, NaN as null.
 
-    Column by column, for ``Table.from_pandas`` spends more on looking at a small frame than on its cells.
+    Out of the memory of its columns: whatever else makes an Arrow array of Python's or NumPy's imports pandas first.
     """
-    named = columns(frame)
-    return pa.Table.from_arrays([_cells(column) for column in named.values()], names=list(named))
+    return pa.Table.from_arrays([_cells(column) for column in frame.made.values()], names=list(frame.made))
 
 
 _SHORT = 8  # rows of text that take fewer bytes than the frame of a dictionary, some 200
 
 
 def _cells(column: Column) -> pa.Array:
-    if isinstance(column, Text) and len(column.codes) <= _SHORT:
-        return pa.array([column.labels[k] for k in column.codes.tolist()], pa.string())
-    if isinstance(column, Text):
-        labels = _labels if len(column.labels) <= FEW else _labels.__wrapped__
-        return pa.DictionaryArray.from_arrays(column.codes, labels(column.labels))
-    return pa.array(column, from_pandas=True)
+    if not isinstance(column, Text):
+        return _numbers(column)
+    if len(column.codes) <= _SHORT:
+        return _texts([column.labels[k] for k in column.codes.tolist()])
+    labels = _labels if len(column.labels) <= FEW else _labels.__wrapped__
+    return pa.DictionaryArray.from_arrays(_numbers(column.codes), labels(column.labels))
+
+
+def _numbers(column: np.ndarray) -> pa.Array:
+    """Convert integers, truth values and floats, of which NaN is null."""
+    missing = np.isnan(column) if column.dtype.kind == "f" else None
+    lacks = int(np.count_nonzero(missing)) if missing is not None else 0
+    there = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing is not None and lacks else None
+    held = (
+        np.packbits(column, bitorder="little") if column.dtype.kind == "b" else np.ascontiguousarray(column)
+    )
+    kind = pa.from_numpy_dtype(column.dtype)
+    return pa.Array.from_buffers(kind, len(column), [there, pa.py_buffer(held)], lacks)
+
+
+def _texts(texts: Sequence[str]) -> pa.Array:
+    written = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, written)], dtype=np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(written), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(written))]
+    )
 
 
 @lru_cache(maxsize=256)
 def _labels(labels: tuple[str, ...]) -> pa.Array:
-    return pa.array(labels, pa.string())
+    return _texts(labels)
 
 
 @lru_cache(maxsize=128)

@@ -1,6 +1,10 @@
 """The figure's own tools: labels kept apart, frames, bins, ghosts."""
 
 import copy
+import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charts.figure import Figure, Text, bins, blank, columns, rows, spread
+from charts.figure import Figure, Frame, beside, bins, blank, first, rows, spread
 from core.kept import weigh
 from ui.figure import table
 
 HUGE = 1e6
+ROOT = Path(__file__).parents[2]
 positions = st.lists(st.floats(-HUGE, HUGE), min_size=0, max_size=12)
 
 
@@ -159,59 +164,101 @@ def test_many_labels_and_none():
     assert rows(x=np.array([]), name=np.array([], str)).shape == (0, 2)
 
 
-def seen(frame):
-    """Return the cells that ``columns`` says, the text as text."""
-    found = columns(frame)
-    return {
-        name: [c.labels[k] for k in c.codes] if isinstance(c, Text) else list(c) for name, c in found.items()
-    }
+def test_rows_refuse_what_a_figure_cannot_show():
+    with pytest.raises(TypeError, match="when holds datetime64"):
+        rows(when=np.array(["2026-01-01"], "datetime64[D]"))
+    with pytest.raises(TypeError, match="name holds texts"):
+        rows(name=["a"]).numbers("name")
 
 
-def test_columns_are_those_of_the_frame_whatever_was_done_to_it():
-    frame = rows(x=np.array([3.0, 1.0, 2.0]), name=["b", "a", "b"], shown=True)
-    plain = pd.DataFrame({"x": [3.0, 1.0], "name": pd.Categorical(["v", "w"], ["w", "v"])})
-    changed = frame.copy()
-    changed["x"] = [7.0, 8.0, 9.0]
-    masked = rows(x=np.array([3.0, 1.0, 2.0]), name="a")
-    masked.loc[masked.x > 1, "x"] = -1.0
-    replaced = rows(x=np.array([3.0, 1.0]), name="a")
-    replaced["x"] = np.array([5.0, 6.0])
-    replaced["more"] = 1
-    for each in (
-        *(frame, plain, changed, masked, replaced, frame.assign(x=0.0), frame[frame.x > 1], frame.iloc[::-1]),
-        *(frame.sort_values("x"), frame.drop(columns="name"), frame.rename(columns={"x": "y"}), blank(frame)),
-    ):
-        assert seen(each) == each.astype(object).to_dict("list")
-        assert table(each).to_pydict() == seen(each)
-    with pytest.raises(ValueError, match="name lacks a text"):
-        columns(pd.DataFrame({"name": pd.Categorical(["a", None])}))
-    assert replaced.x.tolist() == [5.0, 6.0]
-    assert masked.x.tolist() == [-1.0, 1.0, -1.0]
+def test_the_browser_gets_what_the_columns_hold():
+    frame = rows(
+        x=np.array([3.0, np.nan, -np.inf, 1e-300]),
+        small=np.array([1, -2, 3, 4], np.int8),
+        single=np.array([0.1, np.nan, 2.0, np.inf], np.float32),
+        apart=np.arange(8.0)[::2],
+        on=np.array([True, False, True, True]),
+        name=["b", "é", "", "b"],
+    )
+    sent = table(frame)
+    truth = pa.Table.from_pandas(frame.pandas, preserve_index=False)
+    for column in frame:
+        assert sent[column].to_pylist() == truth[column].to_pylist(), column
+        assert sent[column].null_count == truth[column].null_count
+        if column != "name":
+            assert sent[column].type == truth[column].type
+    table(rows(x=np.array([]), name=np.array([], str), on=np.array([], bool))).validate(full=True)
+    long = rows(name=np.array([f"{k} ü" for k in range(300)]), on=np.arange(300) % 3 == 0)
+    sent = table(long)
+    sent.validate(full=True)
+    assert sent["name"].to_pylist() == list(long["name"])
+    assert sent["on"].to_pylist() == list(long["on"])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.floats() | st.just(np.nan), max_size=40), st.sampled_from([np.float64, np.float32]))
+def test_a_missing_number_is_null_for_the_browser(cells, kind):
+    with np.errstate(over="ignore"):
+        column = np.array(cells, kind)
+    sent = table(rows(x=column))
+    sent.validate(full=True)
+    assert sent.equals(pa.table({"x": pa.array(column, from_pandas=True)}))
 
 
 def test_pandas_puts_a_frame_together_when_it_is_asked():
-    def built(frame):
-        return "_mgr" in vars(frame)
-
     frame = rows(x=np.array([3.0, np.nan]), name=["b", "a"], shown=[True, True])
-    table(frame), blank(frame), weigh(frame)
-    assert frame.shape == (2, 3)
-    assert not built(frame)
-    assert list(frame) == ["x", "name", "shown"]
-    assert built(frame)
-    assert frame.shape == (2, 3)
-    assert not hasattr(rows(x=[1.0]), "y")
-    assert copy.deepcopy(rows(x=[1.0])).equals(rows(x=[1.0]))
-    assert rows(x=[1.0]).attrs == {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Frame, "pandas", property(lambda _: pytest.fail("asked")))
+        table(frame), blank(frame), beside(frame, y=1.0), weigh(frame), _figure(data={"lines": frame}).chart()
+        assert frame.shape == (2, 3)
+        assert list(frame) == ["x", "name", "shown"]
+        assert "name" in frame
+        assert len(frame) == 2
+        assert frame.numbers("x")[0] == 3.0
+    assert frame.pandas is frame.pandas
+    assert frame.x.isna().tolist() == [False, True]
+    assert repr(frame) == repr(frame.pandas)
+    assert not hasattr(frame, "y")
+    assert copy.deepcopy(frame).equals(frame)
+    assert pickle.loads(pickle.dumps(frame)).equals(frame.pandas)
+    assert not frame.equals(beside(frame, x=1.0))
+
+
+def test_a_page_is_imported_and_drawn_without_pandas():
+    script = """
+import sys
+from charts.figure import WIDE
+from charts.topics import TOPICS
+from ui import figure, page, server
+for topic in TOPICS.values():
+    view = topic.view(topic.defaults())
+    figure.prepare(view.figure, WIDE)
+    view.reading, view.why, view.events
+print([name for name in sys.modules if name == "pandas" or name.startswith("pandas.")])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_blank_is_the_first_row_hidden():
     frame = rows(x=np.array([3.0, np.nan]), name=["b", "a"], shown=[True, True])
-    for each in (frame, frame.copy()):
-        row = blank(each)
-        assert row.equals(frame.iloc[:1].assign(shown=False))
-    assert blank(frame[["x"]]).equals(frame[["x"]].iloc[:1])
-    assert len(blank(frame.iloc[:0])) == 0
+    assert blank(frame).equals(frame.iloc[:1].assign(shown=False))
+    assert blank(rows(x=[1.0, 2.0])).equals(rows(x=[1.0]))
+    assert len(blank(rows(x=np.array([])))) == 0
+    assert first(frame, ("name",)).equals(frame[["name"]].iloc[:1])
+
+
+def test_columns_are_put_beside_others():
+    frame = rows(x=np.array([3.0, 1.0]), name=["b", "a"])
+    found = beside(frame, x=[5.0, 6.0], on=True, word="c")
+    assert found.pandas.astype(object).to_dict("list") == {
+        "x": [5.0, 6.0], "name": ["b", "a"], "on": [True, True], "word": ["c", "c"],
+    }  # fmt: skip
+    assert frame.x.tolist() == [3.0, 1.0]
+    with pytest.raises(ValueError, match="y has shape"):
+        beside(frame, y=[1.0])
 
 
 @pytest.mark.parametrize("count", [1, 4, 200])

@@ -6,11 +6,11 @@ import re
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 import vl_convert
 
 from charts import initialization_training, progress, theme
+from charts.figure import Frame
 from charts.initialization_training import (
     DEPTHS,
     INIT_TRAIN_KNOBS,
@@ -482,4 +482,4 @@ def test_frames_keep_their_columns():
     one, other = symmetry()[0], symmetry(start="random", units=16, activation="GELU", seed=7)[0]
     for name, frame in one.data.items():
         assert list(frame.columns) == list(other.data[name].columns)
-        assert isinstance(frame, pd.DataFrame)
+        assert isinstance(frame, Frame)

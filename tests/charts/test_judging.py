@@ -34,8 +34,8 @@ def test_the_table_of_a_figure():
     blocks = tab.blocks(TOPIC.defaults())
     figure = next(block for block in blocks if hasattr(block, "data"))
     for name, data in figure.data.items():
-        pd.testing.assert_frame_equal(table(blocks, name), data)
-        pd.testing.assert_frame_equal(table(blocks, name, figure.name[-5:]), data)
+        pd.testing.assert_frame_equal(table(blocks, name).pandas, data.pandas)
+        pd.testing.assert_frame_equal(table(blocks, name, figure.name[-5:]).pandas, data.pandas)
     with pytest.raises(KeyError):
         table(blocks, "no such table")
     with pytest.raises(StopIteration):

@@ -131,7 +131,7 @@ def test_the_same_values_give_the_same_view(topic):
     for a, b in zip(figures(first), figures(again), strict=True):
         assert a.caption == b.caption
         for name in a.data:
-            pd.testing.assert_frame_equal(a.data[name], b.data[name])
+            pd.testing.assert_frame_equal(a.data[name].pandas, b.data[name].pandas)
 
 
 @pytest.mark.parametrize("topic", [t for t in TOPICS if "seed" in t.knobs], ids=lambda topic: topic.name)
