@@ -70,6 +70,8 @@ def test_the_worker_prints_the_same_bytes_and_the_app_draws_nothing(monkeypatch)
     expected = {ending: export.render(FIGURE, ending, **how) for ending in export.ENDINGS}
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     press.renderer.cache_clear()
+    # On a machine that is full of tests a worker that comes last may wait longer than a visitor should.
+    monkeypatch.setattr(files, "PRINTER", files.Printer(patience=600.0))
     try:
         found = {ending: files.make(FIGURE, ending, **how) for ending in export.ENDINGS}
         process = files.PRINTER.process
