@@ -340,10 +340,9 @@ def _difference_figure(
 ) -> Figure:
     nothing: Part = {"z": [0.0], "signed": 0.0, "size": np.nan, "name": "", "slot": theme.MUTED, "dash": 0}
     curves = rows(*(drawn or [nothing]))
-    low, high = (
-        min(0.0, float(curves.numbers("signed").min())),
-        max(0.0, float(curves.numbers("signed").max())),
-    )
+    signed = curves.numbers("signed")
+    signed = signed[np.isfinite(signed)]
+    low, high = float(signed.min(initial=0.0)), float(signed.max(initial=0.0))
     if not high > low:
         low, high = -1.0, 1.0
     seen = curves.numbers("size")
@@ -1098,8 +1097,9 @@ def _swiglu_figure(a: Array, formula: Array, measured: Array, beta: float, gate:
         ("value", values, np.array(now), [f"b = {number(b)}" for b, _ in _GATED], [h for _, h in _GATED]),
         ("slope", slopes, slopes_now, [n for n, _ in _PARTIALS], [h for _, h in _PARTIALS]),
     ):
-        low, high = float(frame[name].min()), float(frame[name].max())
-        last = frame[name].to_numpy().reshape(len(labels), -1)[:, -1]
+        drawn = frame.numbers(name)
+        low, high = float(drawn.min()), float(drawn.max())
+        last = drawn.reshape(len(labels), -1)[:, -1]
         gap = 0.06 * (high - low)
         slots = [theme.SLOTS[hue] for hue in hues]
         texts = [f"{label}: {number(float(v))}" for label, v in zip(labels, points, strict=True)]

@@ -278,7 +278,7 @@ def _chain_figure(
     sigma: float,
 ) -> Figure:
     chains = rows(*parts)
-    low, high = float(chains.numbers("low").min()), float(chains.numbers("high").max())
+    low, high = float(np.nanmin(chains.numbers("low"))), float(np.nanmax(chains.numbers("high")))
     limit = float(np.log10(FLOAT32_TINY))
     shown = low <= limit
     placed = spread(np.array([end for _, _, end, _ in ends]), 0.065 * max(high - low, 1.0), low, high)

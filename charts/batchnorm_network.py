@@ -731,7 +731,7 @@ def _layers_figure(found: Layers, setting: _Setting) -> Figure:
             if deepest:
                 ends[kind] = _last(drawn, math.nan)
     drawn_all = rows(*lines)
-    low, high = _window(drawn_all["drift"].to_numpy(float))
+    low, high = _window(drawn_all.numbers("drift"))
     titles = {
         panel: [
             f"{'With' if k else 'Without'} BN: {'y' if k else 'z'} {_after(step, int(found.lost_at[k][0]), beyond)}"
@@ -940,6 +940,7 @@ def _positive(values: Array) -> Array:
 
 def _smoothness_figure(found: Mapping[bool, NetworkSmoothness], setting: _Setting) -> Figure:
     lines: list[Part] = []
+    seen: dict[str, list[Array]] = {name: [] for name in _MEASURES}
     last: dict[str, dict[bool, float]] = {name: {} for name in _MEASURES}
     for normalized in _BOTH:
         style = _STYLES[normalized]
@@ -948,6 +949,7 @@ def _smoothness_figure(found: Mapping[bool, NetworkSmoothness], setting: _Settin
                 {"panel": name, "name": _NAMES[normalized], "step": np.array(RECORDED, dtype=np.int16), "y": line,
                  "low": low, "high": high, "slot": np.int8(style.slot), "dash": np.int8(style.dash)}
             )  # fmt: skip
+            seen[name] += [line, low, high]
             last[name][normalized] = _last(line, math.nan)
     drawn = rows(*lines)
     edge = 2 / setting.rate
@@ -955,9 +957,8 @@ def _smoothness_figure(found: Mapping[bool, NetworkSmoothness], setting: _Settin
     ends: list[Part] = []
     extra_places: dict[str, float] = {}
     for name in _MEASURES:
-        mine = drawn[drawn["panel"] == name][["y", "low", "high"]].to_numpy(float).ravel()
         extra = [edge] if name == "beta" else [1.0] if name == "shift" else [COIN]
-        bottom, top = _window(mine, *extra)
+        bottom, top = _window(np.concatenate(seen[name]), *extra)
         reach.append({"panel": name, "y": [bottom, top]})
         placed = _apart([*last[name].values(), *extra], 0.09, bottom, top)
         ends.append(

@@ -4,6 +4,7 @@ Numbers and specification are made here. Of a picture this module makes the ``Sh
 here or in another process; nothing large is loaded before that.
 """
 
+import csv
 import io
 import json
 import math
@@ -270,19 +271,14 @@ def _printed(figure: Figure, ending: str, options: _Options) -> bytes:
 
 def _csv(figure: Figure, ending: str, options: _Options) -> bytes:
     """Write all data sets one below the other, a column for every field, the first names the set."""
-    import pandas as pd
-
-    frames = [
-        pd.DataFrame(
-            {
-                "set": name,
-                **{field: pd.Series(cells, dtype=object) for field, cells in columns(frame).items()},
-            }
-        )
-        for name, frame in figure.data.items()
-    ]
+    sets = {name: columns(frame) for name, frame in figure.data.items()}
+    fields = list(dict.fromkeys(["set", *(field for found in sets.values() for field in found)]))
     buffer = io.StringIO()
-    pd.concat(frames, ignore_index=True).to_csv(buffer, index=False, lineterminator="\n")
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    for name, found in sets.items():
+        for row in zip(*found.values(), strict=True):
+            writer.writerow({"set": name, **dict(zip(found, row, strict=True))})
     return buffer.getvalue().encode()
 
 

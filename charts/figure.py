@@ -1,7 +1,7 @@
 """The Figure: what a page shows, a file holds, a link reproduces and a test checks."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
@@ -31,11 +31,14 @@ Column = np.ndarray | Text
 
 
 class Frame:
-    """Columns of equal length: a data set of a figure. It does what a frame of pandas does, once something asks for it.
+    """Columns of equal length: a data set of a figure. It answers as a frame of pandas does, once something asks.
 
-    What a page sends is made from the columns alone. pandas is imported when it is first needed, for a file or a test:
-    that takes a fifth of a second, of which a first visitor would wait.
+    What a page draws and a file holds is made from the columns alone, which do not change. pandas is imported for the
+    verdict on a prediction, for a measurement or a test, when it is first needed: that takes a fifth of a second, for
+    which a first visitor would wait.
     """
+
+    __slots__ = ("_frame", "_made")
 
     def __init__(self, made: Mapping[str, Column]) -> None:
         self._made = made
@@ -58,6 +61,14 @@ class Frame:
         return column
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the cells, and of the texts that stand in them."""
+        return sum(
+            each.codes.nbytes + sum(map(len, each.labels)) if isinstance(each, Text) else each.nbytes
+            for each in self._made.values()
+        )
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return _length(self._made), len(self._made)
@@ -70,12 +81,12 @@ class Frame:
         return self._frame
 
     def equals(self, other: "Frame | pd.DataFrame") -> bool:
-        """Say whether another frame, be it of pandas, has the same columns with the same cells; NaN is NaN."""
+        """Say whether another frame, be it of pandas, has the same columns: names, types, labels, cells."""
         return bool(self.pandas.equals(other.pandas if isinstance(other, Frame) else other))
 
     def __getattr__(self, name: str) -> Any:
         """Let pandas answer."""
-        if name.startswith("_"):
+        if name.startswith("_") or name == "pandas":  # what is missing there is no name of pandas
             raise AttributeError(name)
         return getattr(self.pandas, name)
 
@@ -147,24 +158,28 @@ class Figure:
         return {**self.spec(width), "datasets": {name: _records(frame) for name, frame in self.data.items()}}
 
 
-def first(frame: Frame, names: Iterable[str] | None = None) -> Frame:
-    """Return the first row, of some columns or of all: a line through one point draws nothing and keeps its scales."""
+def first_row(frame: Frame, names: Sequence[str] | None = None) -> Frame:
+    """Return the first row, of some columns or of all: a line through one point draws nothing and keeps its scales.
+
+    Raises:
+        KeyError: there is no such column.
+    """
+    made = {name: frame.made[name] for name in (frame.made if names is None else names)}
     return _frame(
         {
             name: column._replace(codes=column.codes[:1]) if isinstance(column, Text) else column[:1]
-            for name, column in frame.made.items()
-            if names is None or name in names
+            for name, column in made.items()
         }
     )
 
 
 def blank(frame: Frame) -> Frame:
     """Return the first row, hidden if rows of ``frame`` can be."""
-    row = first(frame)
+    row = first_row(frame)
     return beside(row, shown=False) if "shown" in row else row
 
 
-def beside(frame: Frame, **more: object) -> Frame:
+def beside(frame: Frame, /, **more: object) -> Frame:
     """Return a frame with more columns, or others in place of those of the same name; a scalar repeats."""
     return _frame({**frame.made, **{name: _joined([value], [len(frame)]) for name, value in more.items()}})
 
@@ -233,13 +248,14 @@ def _frame(made: Mapping[str, Column]) -> Frame:
             raise ValueError(f"{name} has shape {cells.shape} in a frame of {count} rows")
         if cells.dtype.kind not in "biuf":
             raise TypeError(f"{name} holds {cells.dtype}: a figure shows numbers and texts")
+        cells.flags.writeable = False  # many visitors share what is kept
     return Frame(made)
 
 
 def _length(made: Mapping[str, Column]) -> int:
     """Return the rows of columns."""
-    first = next(iter(made.values()), ())
-    return len(first.codes) if isinstance(first, Text) else len(first)
+    column = next(iter(made.values()), ())
+    return len(column.codes) if isinstance(column, Text) else len(column)
 
 
 def _built(made: Mapping[str, Column]) -> "pd.DataFrame":
@@ -255,9 +271,6 @@ def _built(made: Mapping[str, Column]) -> "pd.DataFrame":
     return pd.DataFrame(
         {name: cells(column) for name, column in made.items()}, index=pd.RangeIndex(_length(made))
     )
-
-
-FEW = 64  # labels that are worth keeping; more of them are texts of single rows
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

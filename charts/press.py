@@ -482,8 +482,8 @@ LAST = "last"  # as an argument: whatever else the machine has to do comes first
 def _stand_back(last: bool) -> None:
     """Let others come first: with ``last`` all of them, where the system can do that, else by a lower priority.
 
-    A lower priority alone holds up an app on the same cores. Its runs hand the interpreter from thread to thread every
-    half a millisecond, and each thread then waits until the printing one has had its slice, of milliseconds.
+    A lower priority alone holds up an app on the same cores. Its threads hand the interpreter to each other, every half a
+    millisecond while a long run is on, and each then waits until the printing one has had its slice, of milliseconds.
     """
     if hasattr(os, "nice"):
         os.nice(10)

@@ -25,8 +25,8 @@ def weigh(value: object) -> int:
     """Return about how many bytes a result holds, each object counted once.
 
     Arrays, tables, texts, containers and data classes are followed, and what a function has closed over: a view keeps
-    its run that way. A view of an array counts for the array that it keeps alive, a table for eight bytes a cell, since
-    it is weighed while a visitor waits.
+    its run that way. A view of an array counts for the array that it keeps alive, a table of pandas for eight bytes a
+    cell, since it is weighed while a visitor waits.
     """
     seen: set[int] = set()
     waiting, total = [value], 0
@@ -46,7 +46,9 @@ def weigh(value: object) -> int:
                 waiting.append(it.base)
             else:
                 total += it.nbytes
-        elif hasattr(kind, "shape"):  # a table, or a column of one, of kinds that are not known here
+        elif hasattr(kind, "nbytes"):  # a table of a figure, which is not known here
+            total += it.nbytes
+        elif hasattr(kind, "iloc"):  # a table or a column of pandas
             total += 8 * math.prod(it.shape)
     return total
 

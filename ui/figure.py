@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import streamlit as st
 
-from charts.figure import FEW, Column, Figure, Frame, Spec, Text
+from charts.figure import Column, Figure, Frame, Spec, Text
 
 
 def table(frame: Frame) -> pa.Table:
@@ -19,6 +19,7 @@ def table(frame: Frame) -> pa.Table:
     return pa.Table.from_arrays([_cells(column) for column in frame.made.values()], names=list(frame.made))
 
 
+_FEW = 64  # labels that are worth keeping; more of them are texts of single rows
 _SHORT = 8  # rows of text that take fewer bytes than the frame of a dictionary, some 200
 
 
@@ -27,7 +28,7 @@ def _cells(column: Column) -> pa.Array:
         return _numbers(column)
     if len(column.codes) <= _SHORT:
         return _texts([column.labels[k] for k in column.codes.tolist()])
-    labels = _labels if len(column.labels) <= FEW else _labels.__wrapped__
+    labels = _labels if len(column.labels) <= _FEW else _labels.__wrapped__
     return pa.DictionaryArray.from_arrays(_numbers(column.codes), labels(column.labels))
 
 

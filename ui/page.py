@@ -27,7 +27,7 @@ from ui import (
 )
 from ui.controls import Panel
 from ui.style import FRAMED, PRINT, SCREEN, lay
-from ui.waiting import Waiting, rest
+from ui.waiting import Waiting, rest, sharing
 from ui.warn import warn
 
 # Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
@@ -84,7 +84,8 @@ def show(topic: Topic) -> None:
 
     main = view.figure
     if panel.pin is not None:
-        main = main.pinned(topic.view(panel.pin).figure)
+        with sharing():
+            main = main.pinned(topic.view(panel.pin).figure)
 
     def click(point: dict[str, Any]) -> None:
         if topic.click is not None:
@@ -287,7 +288,9 @@ def _folds(shared: _Shared, folds: Sequence[Fold]) -> None:
         place = st.expander(fold.title, key=f"_{key}", on_change="rerun")
         if place.open:
             with place:
-                _blocks(shared, fold.blocks(), key)
+                with sharing():
+                    blocks = fold.blocks()
+                _blocks(shared, blocks, key)
 
 
 Clicks = Mapping[str, Callable[[Mapping[str, Any]], Values]]

@@ -229,7 +229,9 @@ def _common() -> None:
     import_module("ui.page")
     # With the first element of a process Streamlit has a look at the sources of all modules. What that finds is kept.
     inspect.stack()
-    # What is there by now stays. The collector would walk through all of it again and again, a tenth of a run's time.
+    # The modules stay. The collector would walk through all they hold again and again, a tenth of a run's time. What is
+    # garbage at this moment, or some early visitor's, stays with them: it is little, and to collect it first would hold
+    # that visitor up.
     gc.freeze()
     gc.set_threshold(_OBJECTS, *gc.get_threshold()[1:])
 

@@ -29,18 +29,19 @@ _FREE = 0.0004  # seconds after a nap within which whoever has the interpreter t
 # for it at every message that it sends, and at Python's own 5 ms would wait that long each time. Among short runs alone
 # it is better kept: to hand it on costs, and makes all of them late.
 _SHARED = 0.0005
-_ALONE = sys.getswitchinterval()
+_ALONE = 0.005
 
 _turns = threading.BoundedSemaphore(AT_ONCE)
-
-
-_sharing = 0
+_sharing = 0  # how many do something that takes long
 _sharers = threading.Lock()
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Hand the interpreter on more often while something is done that takes long."""
+    """Hand the interpreter on more often while something is done that may take long.
+
+    ``Waiting`` does so for what reports; what does not report is put inside where it is asked for.
+    """
     global _sharing
     with _sharers:
         _sharing += 1

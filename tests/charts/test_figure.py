@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charts.figure import Figure, Frame, beside, bins, blank, first, rows, spread
+from charts.figure import Figure, Frame, beside, bins, blank, first_row, rows, spread
 from core.kept import weigh
 from ui.figure import table
 
@@ -176,7 +176,6 @@ def test_the_browser_gets_what_the_columns_hold():
         x=np.array([3.0, np.nan, -np.inf, 1e-300]),
         small=np.array([1, -2, 3, 4], np.int8),
         single=np.array([0.1, np.nan, 2.0, np.inf], np.float32),
-        apart=np.arange(8.0)[::2],
         on=np.array([True, False, True, True]),
         name=["b", "é", "", "b"],
     )
@@ -188,6 +187,8 @@ def test_the_browser_gets_what_the_columns_hold():
         if column != "name":
             assert sent[column].type == truth[column].type
     table(rows(x=np.array([]), name=np.array([], str), on=np.array([], bool))).validate(full=True)
+    apart = Frame({"x": np.arange(8.0)[::2], "on": (np.arange(8) % 3 == 0)[::-2]})
+    assert table(apart).to_pydict() == {"x": [0.0, 2.0, 4.0, 6.0], "on": [False, False, True, False]}
     long = rows(name=np.array([f"{k} ü" for k in range(300)]), on=np.arange(300) % 3 == 0)
     sent = table(long)
     sent.validate(full=True)
@@ -224,7 +225,28 @@ def test_pandas_puts_a_frame_together_when_it_is_asked():
     assert not frame.equals(beside(frame, x=1.0))
 
 
-def test_a_page_is_imported_and_drawn_without_pandas():
+def test_what_lies_at_the_bottom_is_said_and_not_looked_for_forever(monkeypatch):
+    def missing(_):
+        raise AttributeError("gone")
+
+    monkeypatch.setattr("charts.figure._built", missing)
+    with pytest.raises(AttributeError):
+        rows(x=[1.0]).x  # noqa: B018
+    with pytest.raises(AttributeError):
+        repr(Frame.__new__(Frame))
+    with pytest.raises(AttributeError):
+        rows(x=[1.0]).y = 2.0
+
+
+def test_columns_are_read_only_and_weigh_what_they_hold():
+    frame = rows(x=np.zeros(10_000), name=["x" * 500, "y" * 500] * 5_000)
+    for column in (frame.numbers("x"), frame.made["name"].codes):
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 1
+    assert 91_000 <= weigh(frame) <= 91_200
+
+
+def test_a_first_visit_needs_no_pandas():
     script = """
 import sys
 from charts.figure import WIDE
@@ -247,7 +269,9 @@ def test_a_blank_is_the_first_row_hidden():
     assert blank(frame).equals(frame.iloc[:1].assign(shown=False))
     assert blank(rows(x=[1.0, 2.0])).equals(rows(x=[1.0]))
     assert len(blank(rows(x=np.array([])))) == 0
-    assert first(frame, ("name",)).equals(frame[["name"]].iloc[:1])
+    assert first_row(frame, ("name",)).equals(frame[["name"]].iloc[:1])
+    with pytest.raises(KeyError, match="other"):
+        first_row(frame, ("x", "other"))
 
 
 def test_columns_are_put_beside_others():

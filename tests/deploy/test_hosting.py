@@ -65,9 +65,11 @@ def test_docker_is_sent_what_is_copied_and_no_more() -> None:
 
 def test_the_lock_has_the_pins_and_hashes_of_every_file() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
-    wanted = [re.sub(r"\[.*?\]|\s*#.*", "", line) for line in lines if "==" in line]
+    wanted = [re.sub(r"\s*[;#].*", "", line) for line in lines if "==" in line]
     blocks = re.findall(
-        r"^([\w.-]+)==(\S+) \\\n((?: +--hash=\S+(?: \\)?\n)+)", (ROOT / "requirements.lock").read_text(), re.M
+        r"^([\w.-]+)==(\S+)(?: ; [^\\\n]+)? \\\n((?: +--hash=\S+(?: \\)?\n)+)",
+        (ROOT / "requirements.lock").read_text(),
+        re.M,
     )
     locked = {f"{name}=={version}" for name, version, _ in blocks}
     assert set(wanted) <= locked

@@ -95,7 +95,7 @@ CASES = [
     Case(INIT, {"init_schemes": "javascript:alert(1)"}),
     Case(OPT, {"opt_surface": "1 OR 1=1"}, {"opt_steps": "33"}),
     Case(OPT, {"opt_edit": "<b>GD</b>"}),
-    Case(OPT, {"__class__": "1", "_opt_values": "1", "_started": "0", "_page": "x"}, {"opt_steps": "33"}),
+    Case(OPT, {"__class__": "1", "_opt_values": "1", "_menu": "0", "_page": "x"}, {"opt_steps": "33"}),
     # Markdown, formulas, icons
     Case(ACT, {"act_weight": "[click](https://example.org)"}),
     Case(ACT, {"act_weight": "`code`"}),

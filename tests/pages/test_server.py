@@ -1,10 +1,12 @@
 """The server beside the pages: Streamlit's own files without a detour, and pages prepared while they are on their way."""
 
 import asyncio
+import gc
 import logging
 import re
 import sys
 import threading
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -198,8 +200,20 @@ def test_the_first_visitor_of_a_prepared_page_builds_nothing(page: str) -> None:
     assert figure._spec.cache_info().misses == 1
 
 
-def test_the_landing_page_is_prepared() -> None:
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Let the garbage collector be afterwards as it was."""
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+
+
+def test_the_landing_page_is_prepared_and_the_collector_leaves_the_modules_alone(collector: None) -> None:
+    assert gc.get_freeze_count() == 0
     server._common()
+    assert gc.get_freeze_count() > 100_000
+    assert gc.get_threshold()[0] == 10_000
     server._home()
     assert {"ui.page", "ui.search", "charts.landing"} <= set(sys.modules)
 
