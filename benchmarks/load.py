@@ -182,6 +182,7 @@ class Site:
     addresses: list[str] = field(default_factory=list)
     pids: list[int] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
+    balanced: bool = False  # its processes stand behind one address
 
     def cpu(self) -> float:
         """Return the seconds of CPU that all of them have used."""
@@ -336,7 +337,7 @@ async def rehearse(site: Site, pages: Sequence[str]) -> dict[str, list[str]]:
     for address in site.addresses:
         for page in pages:
             move, key = MOVES[page], TOPICS[page].key(MOVES[page].knob)
-            visitor = Visitor(address, page, reports=SCREEN)
+            visitor = Visitor(address, page, reports=SCREEN, greets=site.balanced)
             await visitor.open()
             stops[page] = thin(visitor.stops(key, move.low, move.high), STOPS)
             for stop in stops[page]:
@@ -348,7 +349,9 @@ async def rehearse(site: Site, pages: Sequence[str]) -> dict[str, list[str]]:
 def _app(site: Site, plan: Plan, k: int, setting: Mapping[str, Sequence[str]]) -> Guest:
     page = plan.page(k)
     address = plan.address(site, k)
-    return plan.guest(k, Visitor(address, page, setting, SCREEN), TOPICS[page].key(MOVES[page].knob))
+    return plan.guest(
+        k, Visitor(address, page, setting, SCREEN, site.balanced), TOPICS[page].key(MOVES[page].knob)
+    )
 
 
 def _bare(site: Site, plan: Plan, k: int, setting: Mapping[str, Sequence[str]]) -> Guest:
@@ -526,7 +529,7 @@ async def heavy(app: Site, plan: Plan, count: int, seconds: float, chosen: Seque
     for name in chosen:
         deed = HEAVY[name]
         calm, busy, dear = Seen(), Seen(), Seen()
-        visitor = Visitor(app.addresses[0], deed.page, deed.query, SCREEN)
+        visitor = Visitor(app.addresses[0], deed.page, deed.query, SCREEN, app.balanced)
         arrival.problems += (await visitor.open()).problems
         key = TOPICS[deed.page].key(deed.move)
         stops = visitor.stops(key, deed.low, deed.high) if deed.move else []
@@ -645,7 +648,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         if options.address:
-            app = Site("app", [options.address], options.pid)
+            app = Site("app", [options.address], options.pid, balanced=True)
         else:
             app = stack.enter_context(running("app.py", "app", options.processes))
         beside = options.bare and options.heavy is None and not options.changes

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.request import urlopen
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -95,6 +96,8 @@ class Visitor:
         page: its path there, empty for the first one.
         query: parameters of the link.
         reports: what components of the page report on arrival, by the component's name.
+        greets: whether to ask for the page first and keep the cookie that comes with it, by which a balancer knows its
+            visitors.
     """
 
     def __init__(
@@ -103,9 +106,11 @@ class Visitor:
         page: str = "",
         query: Mapping[str, Sequence[str]] | None = None,
         reports: Mapping[str, Mapping[str, Any]] | None = None,
+        greets: bool = False,
     ) -> None:
         self.address, self.page, self.reports = address, page, reports or {}
         self.query: dict[str, list[str]] = {name: list(texts) for name, texts in (query or {}).items()}
+        self.greets = greets
         self.sliders: dict[str, Any] = {}  # by key
         self.components: dict[str, list[tuple[str, str]]] = {}  # by name: identity, fragment
         self.drawn = ""
@@ -119,8 +124,10 @@ class Visitor:
 
     async def open(self) -> Answer:
         """Connect, run the page, and report what its components report; returns the last run's answer."""
+        cookies = await asyncio.to_thread(self._greet) if self.greets else []
         self._socket = await connect(
             f"ws://{urlsplit(self.address).netloc}/_stcore/stream",
+            additional_headers={"Cookie": "; ".join(cookies)} if cookies else None,
             subprotocols=["streamlit"],  # type: ignore[list-item]
             compression=None,  # as Streamlit's default has it
             max_size=None,
@@ -137,6 +144,11 @@ class Visitor:
             again.problems[:0] = answer.problems
             answer = again
         return answer
+
+    def _greet(self) -> list[str]:
+        """Ask for the page; return the cookies that came with it."""
+        with urlopen(f"{self.address}/{self.page}", timeout=PATIENCE) as answer:
+            return [each.split(";")[0] for each in answer.headers.get_all("Set-Cookie") or []]
 
     async def close(self) -> None:
         """Leave."""
