@@ -6,7 +6,7 @@ Every visitor is a WebSocket session on loopback (``benchmarks/visitor.py``) tha
 the five pages in turn; half of them have a setting that nobody else has. The visitors of the app and those of
 ``benchmarks/floor.py`` stay connected all the time and move in turns of a few seconds, so that both meet the same
 machine. A change counts from the moment it was due: one that waits for the last is late, and says so. "Chart" is the
-arrival of the main chart's data, "end" that of the script's end; the app sends what stands below the figure 60 ms
+arrival of the main chart's data, "end" that of the script's end; the app sends what stands below the figure 120 ms
 after it, by intention. With several processes visitors are dealt out in turn, as a sticky balancer does.
 
 Absolute times are those of the machine at that moment. What compares is the ratio.
