@@ -166,7 +166,7 @@ def columns(frame: Frame) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for name, column in frame.made.items():
         if isinstance(column, Text):
-            found[name] = [column.labels[code] for code in column.codes.tolist()]
+            found[name] = column.words()
         elif column.dtype.kind == "f":
             values = rounded(column)
             plain = values.tolist()

@@ -26,6 +26,10 @@ class Text(NamedTuple):
     codes: np.ndarray
     labels: tuple[str, ...]
 
+    def words(self) -> list[str]:
+        """Return the texts row by row."""
+        return [self.labels[code] for code in self.codes.tolist()]
+
 
 Column = np.ndarray | Text
 
@@ -187,8 +191,8 @@ def beside(frame: Frame, /, **more: object) -> Frame:
 def rows(*parts: Mapping[str, object], **columns: object) -> Frame:
     """Build a frame from columns, or from several parts with the same columns, one below the other.
 
-    A scalar repeats over its part. Text becomes categorical, numbers keep their type. Made column by column in
-    NumPy: a figure is redrawn at every key press, and joining frames of pandas takes ten times as long.
+    A scalar repeats over its part. Text is written by the numbers of its labels, numbers keep their type. Made column
+    by column in NumPy: a figure is redrawn at every key press, and joining frames of pandas takes ten times as long.
 
     Raises:
         ValueError: the columns are not equally long.
@@ -200,10 +204,10 @@ def rows(*parts: Mapping[str, object], **columns: object) -> Frame:
 
 def _records(frame: Frame) -> list[dict[str, Any]]:
     """Return the rows one by one, None where a number is missing."""
-    cells = []
+    cells: list[list[Any]] = []
     for column in frame.made.values():
         if isinstance(column, Text):
-            cells.append([column.labels[code] for code in column.codes.tolist()])
+            cells.append(column.words())
         else:
             cells.append([None if cell != cell else cell for cell in column.tolist()])
     return [dict(zip(frame.made, row, strict=True)) for row in zip(*cells, strict=True)]

@@ -689,8 +689,8 @@ def _basins_figure(values: Values, this: _Outcome, plain: _Outcome | None) -> Fi
             ),
             "bars": bars,
             "reach": rows(
-                share=[0.0, max(0.05, float(bars.numbers("end").max()))],
-                y=[0.0, max(4.0, float(bars.numbers("y1").max()) + 0.15)],
+                share=[0.0, max(0.05, float(np.nanmax(bars.numbers("end"))))],
+                y=[0.0, max(4.0, float(np.nanmax(bars.numbers("y1"))) + 0.15)],
             ),
             **_curve_rows([this, *([plain] if plain else [])], steps),
             "titles": rows(

@@ -27,9 +27,9 @@ def _cells(column: Column) -> pa.Array:
     if not isinstance(column, Text):
         return _numbers(column)
     if len(column.codes) <= _SHORT:
-        return _texts([column.labels[k] for k in column.codes.tolist()])
-    labels = _labels if len(column.labels) <= _FEW else _labels.__wrapped__
-    return pa.DictionaryArray.from_arrays(_numbers(column.codes), labels(column.labels))
+        return _texts(column.words())
+    labels = _kept(column.labels) if len(column.labels) <= _FEW else _texts(column.labels)
+    return pa.DictionaryArray.from_arrays(_numbers(column.codes), labels)
 
 
 def _numbers(column: np.ndarray) -> pa.Array:
@@ -53,7 +53,7 @@ def _texts(texts: Sequence[str]) -> pa.Array:
 
 
 @lru_cache(maxsize=256)
-def _labels(labels: tuple[str, ...]) -> pa.Array:
+def _kept(labels: tuple[str, ...]) -> pa.Array:
     return _texts(labels)
 
 

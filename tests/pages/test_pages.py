@@ -28,6 +28,7 @@ from tests.pages.app import (
     values,
     visit,
 )
+from ui import navigation
 from ui.navigation import ENTRIES
 
 every_topic = pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
@@ -606,3 +607,13 @@ def test_the_page_sends_what_the_figure_holds(topic):
     wanted.pop("datasets", None)
     assert json.dumps(sent["config"]) == json.dumps(wanted["config"])
     assert set(tables(at)) == set(topic.view(topic.defaults()).figure.data)
+
+
+def test_the_menu_is_made_once_a_session(monkeypatch):
+    made = []
+    make = navigation._sections
+    monkeypatch.setattr(navigation, "_sections", lambda: made.append(1) or make())
+    at = visit(BY_NAME["dropout"])
+    at.run()
+    assert not at.exception
+    assert len(made) == 1

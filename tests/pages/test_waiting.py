@@ -165,3 +165,22 @@ def test_a_run_that_is_ended_by_a_control_shares_no_more(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         ended()
     assert sys.getswitchinterval() == alone
+
+
+def test_who_is_done_first_leaves_the_others_sharing():
+    alone = sys.getswitchinterval()
+    here, there = threading.Event(), threading.Event()
+
+    def other():
+        with waiting.sharing():
+            here.set()
+            there.wait(60)
+
+    thread = threading.Thread(target=other)
+    with waiting.sharing():
+        thread.start()
+        here.wait(60)
+    assert sys.getswitchinterval() == pytest.approx(0.0005)
+    there.set()
+    thread.join()
+    assert sys.getswitchinterval() == alone
