@@ -244,5 +244,4 @@ def main() -> None:
     search.fill(tuple(topics.values()))
 
 
-navigation.require()
 main()

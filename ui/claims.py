@@ -65,7 +65,6 @@ def topics() -> tuple[Topic, ...]:
 
 def show() -> None:
     """Draw the page: counts, filters, list; what is in view is measured last, and nothing else is."""
-    navigation.require()
     found = topics()
     filters = claims.filters(found)
     entries = claims.listed(found)

@@ -131,15 +131,3 @@ def _moved(page: StreamlitPage) -> Callable[[], None]:
         st.switch_page(page, query_params=query)
 
     return hand_over
-
-
-def require() -> None:
-    """Hand a page that was run without the entry point over to it.
-
-    Streamlit discovers a folder named ``pages`` by itself: the first deep link after a server start runs the
-    script without ``app.py``. Declaring the menu once makes the next run of this session go through it.
-    """
-    if _MENU not in st.session_state:
-        st.set_page_config(page_title="Layerwise", page_icon=icon(), layout="wide")
-        run()
-        st.rerun()

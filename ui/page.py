@@ -17,7 +17,6 @@ from ui import (
     hide,
     history,
     links,
-    navigation,
     notes,
     playback,
     predict,
@@ -54,7 +53,6 @@ def start(title: str) -> None:
 
 def show(topic: Topic) -> None:
     """Draw a topic's page, within the limits of the host."""
-    navigation.require()
     topic = settings.allowed(topic)
     panel = Panel(topic)
     arrived = _SHOWN not in st.session_state

@@ -21,6 +21,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.pages_manager import PagesManager
 
 from charts.addresses import page_of
 from ui.waiting import sharing
@@ -30,6 +31,7 @@ _YEAR = 365 * 24 * 60 * 60
 _STATUS = 64  # bytes; a message that is longer says more than whether a script runs
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.~-]+\.js)"')  # of a script beside the one that holds it
 _OBJECTS = 10_000  # that may be made between two looks of the garbage collector; a run makes some thousand
+_MENU = 8192  # bytes; a message that is longer says more than what pages there are
 MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _LOG = logging.getLogger(__name__)
 
@@ -185,23 +187,71 @@ class Calm:
             turn += 1
 
 
+class Once:
+    """Tells the browser what menu, title and icon are only when it does not know.
+
+    Every run says so. The browser would take the menu apart and put it together again, and tell itself of it in messages
+    that cost it some milliseconds, while a figure waits. One that is told of something new is told all of it, in order:
+    the menu of another page says what its icon is if nothing else does.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on but what the browser knows."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        known: list[bytes] = []  # what the browser was told last, in order
+        place, new = 0, False  # how much of it the run that is on has said, and whether it said something new
+
+        async def sending(message: Message) -> None:
+            nonlocal place, new
+            said = _said(message, _MENU)
+            kind = said.WhichOneof("type") if said is not None else None
+            if kind == "new_session":
+                place, new = 0, False
+            elif kind in ("navigation", "page_config_changed"):
+                data = message["bytes"]
+                if known[place : place + 1] == [data]:
+                    place += 1
+                    return
+                for each in [] if new else known[:place]:
+                    await send({"type": "websocket.send", "bytes": each})
+                known[place:] = [data]
+                place, new = place + 1, True
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+def _said(message: Message, most: int) -> ForwardMsg | None:
+    """Read a message to the browser of at most so many bytes; None if it is no such message."""
+    data = message.get("bytes")
+    if message["type"] != "websocket.send" or data is None or len(data) > most:
+        return None
+    said: ForwardMsg = ForwardMsg.FromString(data)
+    return said
+
+
 def _runs(message: Message) -> bool | None:
     """Return whether a message says that a script runs, or runs no more; None if it says neither."""
-    data = message.get("bytes")
-    if message["type"] != "websocket.send" or data is None or len(data) > _STATUS:
-        return None
-    said = ForwardMsg.FromString(data)
-    if said.WhichOneof("type") != "session_status_changed":
+    said = _said(message, _STATUS)
+    if said is None or said.WhichOneof("type") != "session_status_changed":
         return None
     return bool(said.session_status_changed.script_is_running)
 
 
-MIDDLEWARE = (Middleware(Assets), Middleware(Ahead), Middleware(Calm))
+MIDDLEWARE = (Middleware(Assets), Middleware(Ahead), Middleware(Calm), Middleware(Once))
 
 
 @asynccontextmanager
 async def lifespan(_app: Any) -> AsyncIterator[None]:
     """Import what every page needs as soon as the server runs."""
+    # Streamlit would take the folder of that name for the menu until our own is declared: who came first, with a link
+    # to a page, had its script run without ``app.py``, and was told that a page by its former name does not exist.
+    PagesManager.uses_pages_directory = False
     _begin("all", _common)
     yield
 

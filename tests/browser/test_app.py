@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from charts.addresses import ALIASES
 from charts.topics import TOPICS
 from tests.browser.driver import CHART, serve
 
@@ -194,11 +195,15 @@ def test_the_address_holds_the_values_that_a_scenario_gives_to_controls_out_of_v
     assert topic.settle(values) == topic.settle(expected)
 
 
+@pytest.mark.parametrize(
+    "name", ["optimizers", next(old for old, new in ALIASES.items() if new == "optimizers")]
+)
 def test_a_deep_link_is_the_first_request_of_a_fresh_server(
-    visit: Callable[..., Any], tmp_path: Path
+    visit: Callable[..., Any], tmp_path: Path, name: str
 ) -> None:
     with serve("app.py", tmp_path / "log") as fresh:
-        page = visit("optimizers?opt_surface=Rosenbrock&opt_gd_lr=0.0005", base=fresh)
+        page = visit(f"{name}?opt_surface=Rosenbrock&opt_gd_lr=0.0005", base=fresh)
+        page.wait_for_url("**/optimizers?**")
         settled(page)
         page.get_by_text("Training", exact=True).first.wait_for()
         shown = parse_qs(link(page))

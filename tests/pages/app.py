@@ -25,11 +25,7 @@ def start(query=None) -> AppTest:
 
 
 def visit(topic: Topic, query=None) -> AppTest:
-    """Open a page by a link as the first thing in a session.
-
-    Before its first run AppTest knows no menu, so the page's script runs without app.py, as at the first request
-    after a server start, and has to hand over.
-    """
+    """Open a page by a link as the first thing in a session."""
     return start(query).switch_page(f"pages/{topic.name}.py").run()
 
 

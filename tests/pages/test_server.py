@@ -255,7 +255,7 @@ RUNS, RESTS, WORDS = status(True), status(False), element("words")
 CLOSE = {"type": "websocket.close", "code": 1000}
 
 
-def told(*steps: dict | float) -> list[dict]:
+def told(*steps: dict | float, middleware=server.Calm) -> list[dict]:
     """Return what a browser gets of messages and of seconds between them."""
     got: list[dict] = []
 
@@ -269,7 +269,7 @@ def told(*steps: dict | float) -> list[dict]:
     async def send(message: dict) -> None:
         got.append(message)
 
-    asyncio.run(server.Calm(app)({"type": "websocket"}, None, send))
+    asyncio.run(middleware(app)({"type": "websocket"}, None, send))
     return got
 
 
@@ -302,5 +302,47 @@ def test_what_is_long_or_text_is_not_read(monkeypatch: pytest.MonkeyPatch) -> No
     assert told(large, text, CLOSE) == [large, text, CLOSE]
 
 
+def run(page: str, *rest: dict, title: str = "", icon: str = "icon") -> list[dict]:
+    """Return the messages of a run as the entry point makes them: icon, menu, title, elements."""
+    messages = [ForwardMsg() for _ in range(4)]
+    messages[0].new_session.main_script_path = "app.py"
+    messages[1].page_config_changed.favicon = icon
+    messages[2].navigation.page_script_hash = page
+    messages[3].page_config_changed.title = title or page
+    return [{"type": "websocket.send", "bytes": each.SerializeToString()} for each in messages] + list(rest)
+
+
+A, B = run("A", WORDS), run("B", WORDS)
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [
+        (A, A),
+        # What is the same as before is not said, another page is told of whole.
+        ([*A, *A, *A], [*A, A[0], WORDS, A[0], WORDS]),
+        ([*A, *B, *A], [*A, *B, *A]),
+        ([*A, *B, *B], [*A, *B, B[0], WORDS]),
+        ([*A, *run("A", title="other"), *A], [*A, *run("A", title="other"), *A]),
+        ([*A, *run("A", icon="other")], [*A, *run("A", icon="other")]),
+        # A run that is ended before its menu, or after it.
+        ([*A, *A[:1], *A], [*A, A[0], A[0], WORDS]),
+        ([*A, *A[:2], *B], [*A, A[0], *B]),
+        ([*A, *B[:3], *A, *A], [*A, *B[:3], *A, A[0], WORDS]),
+        ([*A, *B[:3], *B, *B], [*A, *B[:3], *B, B[0], WORDS]),
+        # A fragment's run says nothing of it.
+        ([*A, A[0], WORDS, *A], [*A, A[0], WORDS, A[0], WORDS]),
+    ],
+)
+def test_menu_title_and_icon_are_told_once(steps, wanted) -> None:
+    got = told(*steps, middleware=server.Once)
+    assert [each["bytes"] for each in got] == [each["bytes"] for each in wanted]
+
+
+def test_who_connects_anew_is_told_all() -> None:
+    assert told(*A, middleware=server.Once) == told(*A, middleware=server.Once) == A
+
+
 def test_requests_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked(server.Calm(_elsewhere), "/") == ELSEWHERE
+    assert asked(server.Once(_elsewhere), "/") == ELSEWHERE
