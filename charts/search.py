@@ -243,8 +243,8 @@ def packed(entries: Sequence[Entry], pages: Sequence[Topic | Place]) -> dict[str
         words = [entry.words] if entry.words else []
         written.append([KINDS.index(entry.kind), place[entry.page], title, query, *words])
     return {
-        "kinds": list(KINDS),
-        "pages": [[page.name, page.title] for page in pages],
-        "names": list(names),
-        "entries": written,
+        "kinds": KINDS,
+        "pages": tuple((page.name, page.title) for page in pages),
+        "names": tuple(names),
+        "entries": tuple(written),
     }

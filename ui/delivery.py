@@ -86,11 +86,11 @@ def deliver() -> None:
             _KEY in st.session_state  # noqa: B015, where Streamlit ends a run that another one replaces
     if not pending:
         return
-    answers = [
+    answers = tuple(
         {"toolbar": each.toolbar, "number": each.number, **each.answer}
         for each in pending
         if each.done.is_set()
-    ]
+    )
     _component(key="_delivery", data={"answers": answers})
     for delivery in pending:
         delivery.sent = delivery.sent or time.monotonic()

@@ -193,7 +193,7 @@ page.watchKeys = (parent, data, tell) => {
 )
 
 
-def acts(topic: Topic, fixed: bool, toolbar: bool) -> list[str]:
+def acts(topic: Topic, fixed: bool, toolbar: bool) -> tuple[str, ...]:
     """Return what the keys of a page do, in the script's names.
 
     Args:
@@ -202,7 +202,7 @@ def acts(topic: Topic, fixed: bool, toolbar: bool) -> list[str]:
         toolbar: its figure has one.
     """
     there = {CONTROLS: not fixed, SCENARIOS: len(topic.scenarios) > 1, TOOLBAR: toolbar}
-    return [each.act for each in SHORTCUTS if all(there[need] for need in each.needs)]
+    return tuple(each.act for each in SHORTCUTS if all(there[need] for need in each.needs))
 
 
 def scenario(topic: Topic, asked: Any) -> str:

@@ -385,9 +385,9 @@ def way(
         data={
             "label": label,
             "page": page,
-            "stops": list(stops),
-            "first": list(stops).index(first),
-            "queries": [[list(pair) for pair in query.items()] for query in queries],
+            "stops": tuple(stops),
+            "first": tuple(stops).index(first),
+            "queries": tuple(tuple(query.items()) for query in queries),
         },
         on_go_change=lambda: _keep(_WAY_KEY),
     )

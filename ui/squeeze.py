@@ -1,5 +1,8 @@
 """What our components are made of, on its way to the browser: without what only its readers need, and once a page.
 
+A component's data are a dictionary whose values are numbers, texts and tuples. Of a list Streamlit would ask at every
+run whether it is a table, and import pandas for that.
+
 Streamlit sends the script of a component with its data, at every run. What it has sent before it sends as a reference
 only if the whole message is the same and of some size. So the scripts of all components go in one message that never
 changes, and each component has a few words of its own that call the part it is.

@@ -114,7 +114,7 @@ def test_a_page_without_a_topic_is_found_by_its_name_and_its_words():
     kind, page, title, query, _ = packed["entries"][index.index(added)]
     assert (packed["kinds"][kind], packed["pages"][page], title, query) == (
         "page",
-        ["claims", "Claims"],
+        ("claims", "Claims"),
         "Claims",
         [],
     )

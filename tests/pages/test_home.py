@@ -59,7 +59,7 @@ def test_the_index_is_sent_once_and_the_same(home):
     places = field._places()
     packed = search.packed(search.index(tuple(TOPICS), places), (*TOPICS, *places))
     assert sent(home, "layerwise_index") == json.loads(json.dumps(packed))
-    assert packed["pages"][-1] == ["claims", "Claims"]
+    assert packed["pages"][-1] == ("claims", "Claims")
 
 
 def test_the_search_is_sent_once(home):

@@ -48,11 +48,11 @@ def test_one_scenario_is_no_menu():
 
 
 def test_a_page_has_the_keys_that_do_something_there():
-    every = [each.act for each in keyboard.SHORTCUTS]
+    every = tuple(each.act for each in keyboard.SHORTCUTS)
     topic, single = BY_NAME["optimizers"], claims.filters(TOPICS)
     assert keyboard.acts(topic, fixed=False, toolbar=True) == every
-    assert keyboard.acts(topic, fixed=True, toolbar=True) == ["play", "help"]
-    assert keyboard.acts(single, fixed=False, toolbar=False) == ["link", "help"]
+    assert keyboard.acts(topic, fixed=True, toolbar=True) == ("play", "help")
+    assert keyboard.acts(single, fixed=False, toolbar=False) == ("link", "help")
     for each in keyboard.SHORTCUTS:
         assert each.needs <= set(keyboard.NEEDS)
 

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from streamlit import dataframe_util
 
 from charts.export import slug
 from charts.figure import Figure
@@ -607,6 +608,16 @@ def test_the_page_sends_what_the_figure_holds(topic):
     wanted.pop("datasets", None)
     assert json.dumps(sent["config"]) == json.dumps(wanted["config"])
     assert set(tables(at)) == set(topic.view(topic.defaults()).figure.data)
+
+
+@pytest.mark.parametrize("page", ["home", "claims", *(topic.name for topic in TOPICS)])
+def test_nothing_a_component_is_given_is_looked_at_as_a_table(page, monkeypatch):
+    asked = []
+    monkeypatch.setattr(dataframe_util, "determine_data_format", asked.append)
+    at = start().switch_page(f"pages/{page}.py").run()
+    assert not at.exception
+    assert at.get("bidi_component")
+    assert asked == []
 
 
 def test_the_menu_is_made_once_a_session(monkeypatch):
