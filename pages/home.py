@@ -197,11 +197,13 @@ def main() -> None:
     # What other pages need too is imported behind the first words.
     from charts.topic import foreign
     from ui import controls, page, search, viewport
+    from ui.waiting import rest
 
     # A page that is opened from here reads its link, also if it was the last one before.
     if controls.leave():
         search.forget()
     search.follow(_topics)
+    arrived = page.arrives()
     page.start("")
     st.html(_colors())
     # Streamlit leaves a page's parameters in the address of the one it was opened from; back leads there.
@@ -216,8 +218,7 @@ def main() -> None:
     steps = _path()
     valley = st.container(key="home_valley")
     offered = navigation.offered()
-    with st.container(key="home_cards"):
-        cards = _cards(tuple(offered), across)
+    below = st.container(key="home_cards")
     wrong = st.container()
     viewport.watch()
 
@@ -229,6 +230,10 @@ def main() -> None:
     if landing.PAGE in offered:
         with valley:
             way = _valley(column)
+    if arrived:
+        rest(page.FIRST_START)
+    with below:
+        cards = _cards(tuple(offered), across)
     for card in cards:
         topics[card.page] = _topic(card.page)
         card.draw(topics[card.page], column)

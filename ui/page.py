@@ -42,6 +42,11 @@ _DERIVATION = "###### Derivation, with the numbers of this run"
 GROWING = "Drawing more networks into the figure; change a control at any time."
 
 
+def arrives() -> bool:
+    """Return whether a visit begins with this run. Ask before ``start``."""
+    return _SHOWN not in st.session_state
+
+
 def start(title: str) -> None:
     """Set the browser's title and the few rules of style that Streamlit's theme has no setting for."""
     st.session_state.setdefault(_SHOWN, None)  # from here on this is no new visit
@@ -55,7 +60,7 @@ def show(topic: Topic) -> None:
     """Draw a topic's page, within the limits of the host."""
     topic = settings.allowed(topic)
     panel = Panel(topic)
-    arrived = _SHOWN not in st.session_state
+    arrived = arrives()
     width = viewport.width()
     hidden = hide.hidden()
     words = hide.TEXT not in hidden

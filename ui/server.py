@@ -86,12 +86,13 @@ class Ahead:
     """Prepares the page that a browser asks for, once, in a thread of its own; and has the browser prepare too.
 
     Streamlit's page asks for the scripts that draw a chart when the first chart arrives. The answer to who asks for a
-    page names them, so that they are fetched and read while the server still computes.
+    page names them, so that they are fetched and read while the server still computes; after those that the page itself
+    names, which it cannot begin without.
     """
 
     def __init__(self, app: ASGIApp, folder: Path = _ASSETS) -> None:
         self._app = app
-        links = (f"<./static/js/{name}>; rel=modulepreload" for name in _drawing(folder))
+        links = (f"<./static/js/{name}>; rel=modulepreload; fetchpriority=low" for name in _drawing(folder))
         self._link = (b"link", ", ".join(links).encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 import pytest
 import streamlit as st
 
-from charts import landing, search
+from charts import landing, search, thumbnails
 from tests.charts.topics import BY_NAME, TOPICS
 from tests.pages.app import charts, same, shows, start, tables, texts
 from ui import search as field
@@ -71,15 +71,21 @@ def test_the_search_is_sent_once(home):
         assert len(found[name]) < 400
 
 
-def test_words_and_search_come_before_any_figure(monkeypatch):
+def test_path_and_search_come_before_any_figure(monkeypatch):
     monkeypatch.setattr(landing, "valley", st.stop)
     at = start().run()
     assert charts(at) == []
-    said = texts(at)
-    assert all(entry.question in said for entry in ENTRIES.values())
     labels = [link.label for link in links(at)]
     assert all(any(way.says in label for label in labels) for way in search.PATH)
     assert "layerwise_search" in [each.proto.component_name for each in at.get("bidi_component")]
+
+
+def test_the_words_of_all_cards_come_after_the_valley_and_before_their_figures(monkeypatch):
+    monkeypatch.setattr(thumbnails, "miniature", lambda _topic: st.stop())
+    at = start().run()
+    assert len(charts(at)) == 1
+    said = texts(at)
+    assert all(entry.question in said for entry in ENTRIES.values())
 
 
 @pytest.mark.parametrize("number", [True, -1, 10**9, 1.5, float("nan"), "0", None, [0], {"number": 0}])
