@@ -26,14 +26,11 @@ from ui import (
 )
 from ui.controls import Panel
 from ui.style import FRAMED, PRINT, SCREEN, lay
-from ui.waiting import Waiting, rest, sharing
+from ui.waiting import HEAD_START, Waiting, rest, sharing
 from ui.warn import warn
 
-# Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
-# in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
-HEAD_START = 0.12
-# The same where a visit begins: the browser has yet to fetch what draws a figure, and fetches in the order in
-# which it is asked.
+# Seconds between the figure and everything else where a visit begins: the browser has yet to fetch what draws a figure,
+# and fetches in the order in which it is asked.
 FIRST_START = 0.4
 _SHOWN = "_shown"  # values that the last run drew
 # Above the derivation. A heading has a link of its own; without anything to tab to before the formulas, the browser

@@ -4,7 +4,6 @@ A browser that asks for a page first fetches Streamlit's own scripts, more than 
 without a detour, and while they are on their way what the page needs is imported and its default figure prepared.
 """
 
-import asyncio
 import gc
 import inspect
 import logging
@@ -20,19 +19,16 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.pages_manager import PagesManager
 
 from charts.addresses import page_of
+from ui import messages
 from ui.waiting import sharing
 
 _ASSETS = Path(st.__file__).parent / "static"
 _YEAR = 365 * 24 * 60 * 60
-_STATUS = 64  # bytes; a message that is longer says more than whether a script runs
 _IMPORT = re.compile(r'(?:from|import)\s*"\./([\w.~-]+\.js)"')  # of a script beside the one that holds it
 _OBJECTS = 10_000  # that may be made between two looks of the garbage collector; a run makes some thousand
-_MENU = 8192  # bytes; a message that is longer says more than what pages there are
-MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _LOG = logging.getLogger(__name__)
 
 
@@ -136,115 +132,14 @@ def _drawing(folder: Path) -> list[str]:
     return found
 
 
-class Calm:
-    """Tells the browser that a script runs only when it has run for a moment.
-
-    The browser draws every element anew for that message, and again for the one that the script has ended; a figure
-    that follows a slider would wait for the first. What a short run has to say is said at its end, both at once.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, what says that a script runs later."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
-        held: list[Message] = []
-        turn = 0  # counts what is said of running, so that a moment that has passed knows whether it still matters
-        told: bool | None = None
-        waits: asyncio.Task[None] | None = None  # kept, or the event loop could lose it before it is done
-
-        async def release() -> None:
-            nonlocal told
-            while held:
-                told = True
-                await send(held.pop(0))
-
-        async def later(mine: int) -> None:
-            await asyncio.sleep(MOMENT)
-            if mine == turn:
-                await release()
-
-        async def sending(message: Message) -> None:
-            nonlocal turn, told, waits
-            runs = _runs(message)
-            if runs is None:
-                await send(message)
-                return
-            turn += 1
-            if runs:
-                held.append(message)
-                waits = asyncio.create_task(later(turn))
-            elif held or told is not False:
-                await release()
-                told = False
-                await send(message)
-
-        try:
-            await self._app(scope, receive, sending)
-        finally:
-            turn += 1
-
-
-class Once:
-    """Tells the browser what menu, title and icon are only when it does not know.
-
-    Every run says so. The browser would take the menu apart and put it together again, and tell itself of it in messages
-    that cost it some milliseconds, while a figure waits. One that is told of something new is told all of it, in order:
-    the menu of another page says what its icon is if nothing else does.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on but what the browser knows."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
-        known: list[bytes] = []  # what the browser was told last, in order
-        place, new = 0, False  # how much of it the run that is on has said, and whether it said something new
-
-        async def sending(message: Message) -> None:
-            nonlocal place, new
-            said = _said(message, _MENU)
-            kind = said.WhichOneof("type") if said is not None else None
-            if kind == "new_session":
-                place, new = 0, False
-            elif kind in ("navigation", "page_config_changed"):
-                data = message["bytes"]
-                if known[place : place + 1] == [data]:
-                    place += 1
-                    return
-                for each in [] if new else known[:place]:
-                    await send({"type": "websocket.send", "bytes": each})
-                known[place:] = [data]
-                place, new = place + 1, True
-            await send(message)
-
-        await self._app(scope, receive, sending)
-
-
-def _said(message: Message, most: int) -> ForwardMsg | None:
-    """Read a message to the browser of at most so many bytes; None if it is no such message."""
-    data = message.get("bytes")
-    if message["type"] != "websocket.send" or data is None or len(data) > most:
-        return None
-    said: ForwardMsg = ForwardMsg.FromString(data)
-    return said
-
-
-def _runs(message: Message) -> bool | None:
-    """Return whether a message says that a script runs, or runs no more; None if it says neither."""
-    said = _said(message, _STATUS)
-    if said is None or said.WhichOneof("type") != "session_status_changed":
-        return None
-    return bool(said.session_status_changed.script_is_running)
-
-
-MIDDLEWARE = (Middleware(Assets), Middleware(Ahead), Middleware(Calm), Middleware(Once))
+# From the outside in: what a run says meets the last of them first.
+MIDDLEWARE = (
+    Middleware(Assets),
+    Middleware(Ahead),
+    Middleware(messages.First),
+    Middleware(messages.Calm),
+    Middleware(messages.Once),
+)
 
 
 @asynccontextmanager

@@ -12,6 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from charts import progress
 
+# Seconds between the figure and everything else when a control has changed. The browser draws what arrives together
+# in one go: sent at once, the text, its formulas and the controls would hold the figure up by half its time.
+HEAD_START = 0.12
 AWHILE = 0.03  # seconds after which an experiment shares the interpreter with short runs
 SOON = 0.15  # seconds until a page says how far an experiment is
 LONG = 0.4  # seconds after which an experiment needs a turn to go on

@@ -20,6 +20,9 @@ SLIDERS = {
     "dropout": ("p_drop", "drop_p"),
     "optimizers": ("Learning rate", "opt_gd_lr"),
 }
+# Of all figures; of one that is being replaced it is 0.
+SIZES = """selector => [...document.querySelectorAll(selector + ' :is(svg, canvas).marks')].map(
+    (figure) => { const box = figure.getBoundingClientRect(); return [box.width, box.height]; })"""
 SIDEBAR = "[data-testid=stSidebar]"
 
 
@@ -31,11 +34,14 @@ def settled(page: Any, charts: int = 1) -> None:
         arg=[CHART, charts],
         timeout=30_000,
     )
-    quiet = 0
+    quiet, before = 0, None
     until = time.monotonic() + 30
     while quiet < 4 and time.monotonic() < until:
         state = page.get_attribute("[data-testid=stApp]", "data-test-script-state")
-        quiet = quiet + 1 if state == "notRunning" else 0
+        # Of a short run the page hears at its end only: a figure that is made anew says that one is on.
+        shown = page.evaluate(SIZES, CHART)
+        quiet = quiet + 1 if state == "notRunning" and shown == before else 0
+        before = shown
         page.wait_for_timeout(100)
     assert quiet == 4
 

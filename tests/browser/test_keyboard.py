@@ -52,6 +52,18 @@ def test_a_step_is_a_choice_from_the_menu(visit: Callable[..., Any]) -> None:
     assert page.evaluate("history.length") == length + 1
 
 
+def test_back_and_forth_faster_than_the_page_is_loses_nothing(visit: Callable[..., Any]) -> None:
+    """The browser is referred to figures that it had; were they gone it would give up the connection."""
+    page = visit("batchnorm")
+    settled(page)
+    control = slider(page, "Batch size")
+    for number in range(80):
+        control.press("ArrowLeft" if number % 8 < 4 else "ArrowRight")
+        page.wait_for_timeout((0, 40, 90, 130, 160, 220)[number * 7 % 6])
+    settled(page)
+    assert page.get_attribute("[data-testid=stApp]", "data-test-connection-state") == "CONNECTED"
+
+
 def test_keys_play_and_copy_on_whatever_page_comes_next(visit: Callable[..., Any]) -> None:
     page = visit("dropout")
     settled(page)

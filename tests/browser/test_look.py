@@ -78,8 +78,9 @@ def test_a_page_is_whole_and_reachable(visit: Callable[..., Any], axe: str, path
     page.wait_for_selector(".st-key-predict_card" if asks else f"{CHART} svg.marks")
     settled(page)
     if path in TOPICS:  # controls and figure without scrolling
-        box = page.locator(f"{CHART} svg").first.bounding_box()
-        assert box["y"] + box["height"] <= 800
+        page.wait_for_function(
+            f"document.querySelector('{CHART} svg.marks')?.getBoundingClientRect().bottom <= 800"
+        )
     painted(page)
     assert ground(page) > 200
     assert severe(page, axe) == []
