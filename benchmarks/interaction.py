@@ -636,8 +636,9 @@ def report(page: str, knob: str, result: Result) -> str:
         f"{head} {_median(result.page):6.0f} /{_late(result.page):5.0f} "
         f"{_median(result.floor):6.0f} /{_late(result.floor):5.0f} {kept} "
         f"{statistics.median(result.core):6.1f} {statistics.median(result.figure):6.1f} {median:6.2f} /{late:5.2f} "
-        f"{_median(result.page, 'size') / 1e3:7.1f} {_median(result.floor, 'size') / 1e3:6.1f}  {', '.join(notes)}"
-    ).rstrip()
+        f"{_median(result.page, 'size') / 1e3:7.1f} {_median(result.floor, 'size') / 1e3:6.1f}  {', '.join(notes)}".rstrip()
+        + "".join(f"\n    unlike {text}" for text in result.unlike[:1])
+    )
 
 
 def detail(result: Result) -> str:
@@ -652,7 +653,6 @@ def detail(result: Result) -> str:
         ]
         counts = [f"{what} {_median(presses, what):.0f}" for what in ("messages", "frames", "swaps")]
         lines.append(f"    {label:6s} " + ", ".join([*parts, *counts]))
-    lines += [f"    unlike {text}" for text in result.unlike[:1]]
     return "\n".join(lines)
 
 
