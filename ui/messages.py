@@ -1,9 +1,11 @@
 """What a run tells the browser: in which order, when, and what it need not be told again.
 
-Streamlit's messages as they pass; none is changed. What the browser does with them is that of Streamlit 1.67.
+Streamlit's messages are passed on, kept back for a moment or left out; what is in them is not changed. What is said here
+of the browser is what Streamlit 1.67 does there.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -17,14 +19,34 @@ MOMENT = 0.25  # seconds of a run that nobody has to be told of
 _STATUS = 64  # bytes; a message that is longer says more than whether a script runs
 _MENU = 8192  # bytes; a message that is longer says more than what pages there are
 _FIGURE = 2_000_000  # bytes; a message that is longer is no figure of a page
-_GONE = (
-    OSError,
-    RuntimeError,
-)  # what the server raises if a browser has left meanwhile; the app is told otherwise
 _LEAD = 8  # elements before a figure; one with more of them is not the page's main figure
+# What the server raises if a browser has left meanwhile. The app is told of it otherwise.
+_GONE = (OSError, RuntimeError)
 
 
-class First:
+class _Between:
+    """Stands between the app and the socket of every browser; requests pass."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on but what the app says to a browser, which ``_line`` does."""
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+            return
+        say, close = self._line(send)
+        try:
+            await self._app(scope, receive, say)
+        finally:
+            close()
+
+    def _line(self, send: Send) -> tuple[Send, Callable[[], None]]:
+        """Return what takes the messages to one browser, and what ends it."""
+        raise NotImplementedError
+
+
+class First(_Between):
     """Hands a changed figure to the browser before all else that its run says.
 
     When a run begins, the browser draws every element of the page anew, and a figure that follows a slider would wait
@@ -33,19 +55,9 @@ class First:
     more as a reference: that the browser has it already, it sees by the hash.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, a changed figure first."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
+    def _line(self, send: Send) -> tuple[Send, Callable[[], None]]:
         line = _Line(send)
-        try:
-            await self._app(scope, receive, line.say)
-        finally:
-            line.close()
+        return line.say, line.close
 
 
 class _Line:
@@ -153,21 +165,14 @@ class _Place(NamedTuple):
     before: int
 
 
-class Calm:
+class Calm(_Between):
     """Tells the browser that a script runs only when it has run for a moment.
 
     The browser draws every element anew for that message, and again for the one that the script has ended; a figure
     that follows a slider would wait for the first. What a short run has to say is said at its end, both at once.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on, what says that a script runs later."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
+    def _line(self, send: Send) -> tuple[Send, Callable[[], None]]:
         held: list[Message] = []
         turn = 0  # counts what is said of running, so that a moment that has passed knows whether it still matters
         told: bool | None = None
@@ -200,13 +205,14 @@ class Calm:
                 told = False
                 await send(message)
 
-        try:
-            await self._app(scope, receive, sending)
-        finally:
+        def close() -> None:
+            nonlocal turn
             turn += 1
 
+        return sending, close
 
-class Once:
+
+class Once(_Between):
     """Tells the browser what menu, title and icon are only when it does not know.
 
     Every run says so. The browser would take the menu apart and put it together again, and tell itself of it in messages
@@ -214,14 +220,7 @@ class Once:
     the menu of another page says what its icon is if nothing else does.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass everything on but what the browser knows."""
-        if scope["type"] != "websocket":
-            await self._app(scope, receive, send)
-            return
+    def _line(self, send: Send) -> tuple[Send, Callable[[], None]]:
         known: list[bytes] = []  # what the browser was told last, in order
         place, new = 0, False  # how much of it the run that is on has said, and whether it said something new
 
@@ -242,7 +241,7 @@ class Once:
                 place, new = place + 1, True
             await send(message)
 
-        await self._app(scope, receive, sending)
+        return sending, lambda: None
 
 
 def _said(message: Message, most: int) -> ForwardMsg | None:
